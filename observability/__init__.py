@@ -1,0 +1,1 @@
+"""The metrics catalogue, dashboards and alerts as code."""

@@ -1,0 +1,65 @@
+"""`parlance`: finds the command and turns a known failure into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from serve.errors import ParlanceError
+
+# Name to module. Modules are imported when they are called: `parlance route` must not wait for Ray.
+COMMANDS = {
+    "up": "serve.commands.up",
+    "down": "serve.commands.down",
+    "status": "serve.commands.status",
+    "gateway": "serve.commands.gateway",
+    "keys": "serve.commands.keys",
+    "route": "serve.commands.route",
+    "fleet": "serve.commands.fleet",
+    "catalogue": "serve.commands.catalogue",
+}
+
+
+class Command(Protocol):
+    """What a module of `serve.commands` offers."""
+
+    HELP: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. 0: done; 1: it could not be done, and why is on stderr; 2: the words are off."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    name = argv[0] if argv and argv[0] in COMMANDS else None
+    parser = argparse.ArgumentParser(prog="parlance", description="Multilingual LLM serving on Ray and Kubernetes.")
+    chosen: Command | None = None
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command, path in COMMANDS.items():
+        if name is not None and command != name:
+            continue
+        module = cast(Command, importlib.import_module(path))
+        module.arguments(subparsers.add_parser(command, help=module.HELP, description=module.HELP))
+        chosen = module
+    args = parser.parse_args(argv)
+    if name is None or chosen is None:  # help was asked for, or no command named
+        parser.print_help()
+        return 2
+    try:
+        return chosen.run(args)
+    except ParlanceError as error:
+        print(f"parlance {name}: {error.message}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

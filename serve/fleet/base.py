@@ -1,0 +1,28 @@
+"""What every part of the description shares: frozen models that forbid unknown fields, and the small types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Frozen(BaseModel):
+    """A part of the description: immutable, and an unknown field is an error (a typo must not pass silently)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=False)
+
+
+# Lower-case primary subtag, optional script: the part of BCP-47 (RFC 5646) that routing distinguishes.
+Tag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")]
+
+# A model's name is a URL path segment, a Ray application name and a metric label at once.
+ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+
+# What a client may write in `model`: hub ids carry slashes and capitals.
+Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/-]{0,126}[A-Za-z0-9])?$")]
+
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
+Usd = Annotated[float, Field(ge=0, le=1_000_000)]

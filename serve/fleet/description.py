@@ -1,0 +1,84 @@
+"""The fleet as it is written (`FleetFile`) and as it is understood (`Fleet`), with nothing left to look up."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from serve.fleet.base import Alias, Frozen, ModelId
+from serve.fleet.card import ModelCard, Price
+from serve.fleet.engine import Cluster, Engine, Upstream
+from serve.fleet.gateway import Gateway
+from serve.fleet.routing import Routing
+
+
+class ModelEntry(Frozen):
+    """One model of a fleet file: a catalogue entry with overrides, an own model, or an external endpoint."""
+
+    use: str | None = Field(default=None, description="Name of a catalogue entry (`parlance catalogue list`).")
+    id: ModelId | None = Field(default=None, description="Name in the API; default: the catalogue's.")
+    aliases: tuple[Alias, ...] = ()
+    enabled: bool = True
+    auto: bool = Field(default=True, description="Whether `auto` may choose it; an exact id always works.")
+    card: dict[str, Any] = Field(
+        default_factory=dict, description="Facts that differ from the catalogue's, or all of an own model's card."
+    )
+    price: Price | None = Field(default=None, description="Default: the card's.")
+    cluster: str | None = Field(default=None, description="Which of `clusters`; default: the only one.")
+    engine: Engine | None = None
+    upstream: Upstream | None = None
+
+
+class FleetFile(Frozen):
+    """`fleet.yaml`, before catalogue entries are looked up."""
+
+    version: Literal[1] = 1
+    name: str = Field(default="fleet", min_length=1, max_length=63)
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    clusters: dict[str, Cluster] = Field(default_factory=lambda: {"local": Cluster()})
+    gateway: Gateway = Gateway()
+    routing: Routing = Routing()
+    aliases: dict[Alias, ModelId | Literal["auto"]] = Field(
+        default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto."
+    )
+
+
+class Model(Frozen):
+    """A model of the fleet, complete: its card, its price here, and where it answers."""
+
+    id: ModelId
+    aliases: tuple[Alias, ...]
+    auto: bool
+    card: ModelCard
+    price: Price
+    cluster: str | None
+    engine: Engine | None
+    upstream: Upstream | None
+    context_tokens: int = Field(description="What this deployment accepts: the card's, or the engine's lower limit.")
+
+
+class Fleet(Frozen):
+    """What all parts of Parlance read."""
+
+    name: str
+    models: tuple[Model, ...]
+    clusters: dict[str, Cluster]
+    gateway: Gateway
+    routing: Routing
+    aliases: dict[Alias, str] = Field(description="Every further name of a model, resolved to its id or `auto`.")
+    reference: ModelId
+
+    def model(self, model_id: str) -> Model:
+        """The model of that id. Raises KeyError."""
+        for model in self.models:
+            if model.id == model_id:
+                return model
+        raise KeyError(model_id)
+
+    def base_url(self, model: Model) -> str:
+        """Where the model's OpenAI API answers, without the /v1."""
+        if model.upstream:
+            return model.upstream.base_url
+        assert model.cluster is not None  # the loader gives every engine a cluster
+        return f"{self.clusters[model.cluster].serve_url.rstrip('/')}/{model.id}"

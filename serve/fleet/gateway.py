@@ -1,0 +1,76 @@
+"""The gateway's limits, time-outs and keys."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from serve.fleet.base import Frozen, PositiveSeconds
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(Frozen):
+    """What a client may send; checked before anything is buffered or parsed."""
+
+    body_bytes: int = Field(default=8 * MIB, ge=KIB, le=1024 * MIB, description="Larger bodies: 413.")
+    header_bytes: int = Field(default=32 * KIB, ge=KIB, le=MIB, description="Request line and headers: 431.")
+    header_timeout_s: PositiveSeconds = Field(default=10, description="From the first byte to the end of the headers.")
+    body_timeout_s: PositiveSeconds = Field(default=30, description="From the headers to the end of the body.")
+    keep_alive_s: PositiveSeconds = Field(default=75, description="An idle connection is closed after this.")
+    in_flight: int = Field(default=2048, gt=0, le=1_000_000, description="Requests at once a worker; more: 429.")
+    n: int = Field(default=16, gt=0, le=1024, description="Most choices (`n`, `best_of`) of one request.")
+    output_tokens: int = Field(default=131_072, gt=0, description="Most `max_tokens` of one request.")
+    logprobs: int = Field(default=20, ge=0, le=100, description="Most `top_logprobs`.")
+    stop_sequences: int = Field(default=16, ge=0, le=1024)
+
+
+class Timeouts(Frozen):
+    """How long the gateway waits for an engine, and for a client that does not read."""
+
+    connect_s: PositiveSeconds = 2
+    first_byte_s: PositiveSeconds = Field(default=120, description="Queue and prefill, to the first byte of an answer.")
+    idle_s: PositiveSeconds = Field(default=60, description="Between two chunks of a stream.")
+    whole_s: PositiveSeconds = Field(default=3600, description="To the last byte of an answer that is not streamed.")
+    write_s: PositiveSeconds = Field(default=60, description="A client that reads nothing for so long is cut off.")
+
+
+class Retry(Frozen):
+    """Another attempt is made only before the first byte, and only while few requests need one."""
+
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    budget_ratio: float = Field(default=0.2, ge=0, le=1, description="Retries per request, over the last requests.")
+    budget_floor: int = Field(default=10, ge=0, le=1000, description="Retries that a quiet gateway may make at once.")
+    backoff_s: PositiveSeconds = Field(default=0.05, description="Before the second attempt; doubles, with jitter.")
+
+
+class Health(Frozen):
+    """How the gateway watches the engines."""
+
+    interval_s: PositiveSeconds = 1
+    timeout_s: PositiveSeconds = 5
+    failures: int = Field(default=2, ge=1, le=100, description="Failed probes in a row that make a model unhealthy.")
+
+
+class Gateway(Frozen):
+    """One gateway worker. Prices, keys and limits change here without touching a GPU."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65_535)
+    admin_host: str = "127.0.0.1"
+    admin_port: int = Field(default=8081, ge=1, le=65_535)
+    keys_file: str | None = Field(
+        default=None,
+        description="YAML of hashed API keys (`parlance keys`); relative to the fleet file. None: loopback only.",
+    )
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    health: Health = Health()
+    drain_s: PositiveSeconds = Field(default=30, description="On SIGTERM: how long open answers may go on.")
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Gateway:
+        if self.port == self.admin_port and self.host == self.admin_host:
+            raise ValueError(f"port and admin_port are both {self.port}: the operator's port must be another")
+        return self

@@ -1,0 +1,51 @@
+"""The policy of choice: how good is good enough, what stands in for what."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from serve.fleet.base import Frozen, ModelId, Tag
+
+
+class Preset(StrEnum):
+    """Named quality floors."""
+
+    ECONOMY = "economy"
+    BALANCED = "balanced"
+    BEST = "best"
+
+
+# Index points below the reference model. -15 admits the 9B models in the languages where their point estimate is
+# near the 70B's, and keeps them out where they were measured far below; the 95% intervals are wider than this
+# (docs/routing.md): no floor can be both strict and supported by today's evidence.
+PRESET_FLOORS = {Preset.ECONOMY: -30.0, Preset.BALANCED: -15.0, Preset.BEST: -3.0}
+
+Floor = Preset | Annotated[float, Field(ge=-100, le=100)]
+
+
+def floor_points(floor: Floor) -> float:
+    """The floor in index points relative to the reference model; 0 means as good as it."""
+    return PRESET_FLOORS[floor] if isinstance(floor, Preset) else float(floor)
+
+
+class Routing(Frozen):
+    """How `model: auto` chooses."""
+
+    reference: ModelId | None = Field(
+        default=None,
+        description="The model that quality is measured against, and that answers when no other may. "
+        "Default: the fleet's first chat model with the most parameters.",
+    )
+    quality_floor: Floor = Field(default=Preset.BALANCED, description="A preset, or index points below the reference.")
+    expected_output_tokens: int = Field(
+        default=256, gt=0, description="Assumed answer length until a running mean is known, before `max_tokens` caps."
+    )
+    min_confidence: float = Field(
+        default=0.5, gt=0, lt=1, description="Below this posterior the language is `other`: never a guess."
+    )
+    prior: dict[Tag, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict, description="The mix of languages expected where a text says too little; may be empty."
+    )

@@ -1,0 +1,1 @@
+"""The choice of a model: pure functions of a request, a fleet, its live state and the time."""

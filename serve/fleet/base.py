@@ -13,16 +13,45 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=False)
 
 
+# What the patterns below mean, for errors; kept beside them so that neither changes alone.
+PATTERNS: dict[str, str] = {}
+
+
+def _pattern(regex: str, meaning: str) -> StringConstraints:
+    PATTERNS[regex] = meaning
+    return StringConstraints(pattern=regex)
+
+
 # Lower-case primary subtag, optional script: the part of BCP-47 (RFC 5646) that routing distinguishes.
-Tag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")]
+Tag = Annotated[str, _pattern(r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$", "a language tag such as nb or sr-Latn")]
 
 # A model's name is a URL path segment, a Ray application name and a metric label at once.
-ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+ModelId = Annotated[
+    str,
+    _pattern(
+        r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        "at most 63 lower-case letters, digits, dots, dashes and underscores, a letter or digit at both ends",
+    ),
+]
 
 # What a client may write in `model`: hub ids carry slashes and capitals.
-Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/-]{0,126}[A-Za-z0-9])?$")]
+Alias = Annotated[
+    str,
+    _pattern(
+        r"^[A-Za-z0-9]([A-Za-z0-9._:/-]{0,126}[A-Za-z0-9])?$",
+        "at most 128 letters, digits and . _ : / -, a letter or digit at both ends",
+    ),
+]
 
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+HttpUrl = Annotated[
+    str,
+    _pattern(
+        r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        "http:// or https://, a host, perhaps a port and a path; no user, query or fragment",
+    ),
+]
+
+EnvName = Annotated[str, _pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "an environment variable: letters, digits, underscores")]
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Usd = Annotated[float, Field(ge=0, le=1_000_000)]

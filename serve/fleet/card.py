@@ -116,6 +116,14 @@ class Quality(Frozen):
     status: EvidenceStatus = EvidenceStatus.OWN
     source: str = "the fleet description"
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Quality:
+        if self.low is not None and self.low > self.delta:
+            raise ValueError(f"low ({self.low}) must not exceed delta ({self.delta})")
+        if self.high is not None and self.high < self.delta:
+            raise ValueError(f"high ({self.high}) must not lie below delta ({self.delta})")
+        return self
+
 
 class ModelCard(Frozen):
     """Everything about a model that does not depend on who runs it, each fact with its source."""

@@ -36,12 +36,10 @@ class FleetFile(Frozen):
     version: Literal[1] = 1
     name: str = Field(default="fleet", min_length=1, max_length=63)
     models: tuple[ModelEntry, ...] = Field(min_length=1)
-    clusters: dict[str, Cluster] = Field(default_factory=lambda: {"local": Cluster()})
+    clusters: dict[ModelId, Cluster] = Field(default_factory=lambda: {"local": Cluster()})
     gateway: Gateway = Gateway()
     routing: Routing = Routing()
-    aliases: dict[Alias, ModelId | Literal["auto"]] = Field(
-        default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto."
-    )
+    aliases: dict[Alias, ModelId] = Field(default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto.")
 
 
 class Model(Frozen):

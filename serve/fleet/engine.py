@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from serve.fleet.base import Frozen, HttpUrl, PositiveSeconds
+from serve.fleet.base import EnvName, Frozen, HttpUrl, PositiveSeconds
 
 # Flags that follow from other fields: stated twice, they could contradict each other.
 RESERVED_FLAGS = {
+    "config": "the fleet description, which is the configuration",
     "model": "card.source or engine.weights",
     "served-model-name": "id",
     "host": "the Serve configuration",
@@ -72,7 +73,7 @@ class Engine(Frozen):
     start_timeout_s: PositiveSeconds = Field(default=1800, description="Weights loaded and first health check passed.")
     surge: bool = Field(default=False, description="On an upgrade start the new replica first: needs spare GPUs.")
     flags: dict[str, bool | int | float | str] = Field(default_factory=dict, description="Further `vllm serve` flags.")
-    env: dict[str, str] = Field(default_factory=dict, description="Environment of the replica's processes.")
+    env: dict[EnvName, str] = Field(default_factory=dict, description="Environment of the replica's processes.")
 
     @field_validator("flags")
     @classmethod
@@ -94,9 +95,8 @@ class Upstream(Frozen):
     """An OpenAI-compatible endpoint that others run: a model like the fleet's own, for overflow and comparison."""
 
     base_url: HttpUrl = Field(description="Up to and without /v1, e.g. https://api.example.com/openai")
-    api_key_env: str | None = Field(
+    api_key_env: EnvName | None = Field(
         default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Environment variable that holds the key; the key itself never stands in a description.",
     )
     model: str | None = Field(default=None, description="The endpoint's name for the model; default: our id.")

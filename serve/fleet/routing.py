@@ -23,7 +23,8 @@ class Preset(StrEnum):
 # (docs/routing.md): no floor can be both strict and supported by today's evidence.
 PRESET_FLOORS = {Preset.ECONOMY: -30.0, Preset.BALANCED: -15.0, Preset.BEST: -3.0}
 
-Floor = Preset | Annotated[float, Field(ge=-100, le=100)]
+# Strict: `true` is no number of points.
+Floor = Preset | Annotated[float, Field(ge=-100, le=100, strict=True)]
 
 
 def floor_points(floor: Floor) -> float:

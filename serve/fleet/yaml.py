@@ -1,4 +1,9 @@
-"""YAML as a person means it: duplicate keys and syntax errors are problems with a line, not surprises."""
+"""YAML as a person means it: duplicate keys and syntax errors are problems with a line, not surprises.
+
+The words of YAML 1.2's core schema: `true`, `false`, `null`, decimal, 0o and 0x integers, floats. `no` is Norwegian,
+`on` is a word, a date is text, 010 is ten and 1e5 a number. Anchors, aliases, merge keys and tags are refused: a few
+lines of them can expand without bound, and none of them is needed.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +16,32 @@ import yaml
 from serve.errors import DescriptionError, Problem
 
 MAX_BYTES = 4 * 1024 * 1024
+# The deepest that a description goes is 7 (models, entry, card, quality, language, figure).
+MAX_DEPTH = 64
+# More than Python converts, and far more than any field takes.
+MAX_DIGITS = 400
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, and anchors (a few lines of which can expand without bound)."""
+    """SafeLoader with YAML 1.2's words, without what expands, nests without end or hides a key."""
+
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "YAML aliases (*name) are not supported", event.start_mark)
-        return super().compose_node(parent, index)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _wrong(event, "YAML aliases (*name) are not supported")
+        if event.tag is not None:
+            raise _wrong(event, f"YAML tags ({event.tag}) are not supported")
+        if event.anchor is not None:
+            raise _wrong(event, f"YAML anchors (&{event.anchor}) are not supported")
+        if self.depth >= MAX_DEPTH:
+            raise _wrong(event, f"nested more than {MAX_DEPTH} deep")
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
@@ -29,27 +50,40 @@ class _Loader(yaml.SafeLoader):
             try:
                 twice = key in seen
             except TypeError as error:
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a word", key_node.start_mark
-                ) from error
+                raise _wrong(key_node, "a key must be a word") from error
             if twice:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands here twice", key_node.start_mark
-                )
+                raise _wrong(key_node, f"key {key!r} stands here twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def integer(self, node: Any) -> int:
+        """Decimal whatever zeros stand in front, 0o and 0x as they say."""
+        text = str(self.construct_scalar(node))
+        if len(text) > MAX_DIGITS:
+            raise _wrong(node, f"a number of {len(text)} digits: at most {MAX_DIGITS} are allowed")
+        base = {"0x": 16, "0o": 8}.get(text.lower()[:2], 10)
+        return int(text, base)
 
-def _wrong(node: Any, what: str) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+    def number(self, node: Any) -> float:
+        """A float of YAML 1.2; `.inf` and `.nan` are, too, and fields refuse them."""
+        return float(str(self.construct_scalar(node)).replace(".inf", "inf").replace(".nan", "nan"))
 
 
-# `no` is Norwegian here, and `on` a word: only true and false are booleans (as in YAML 1.2).
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+def _wrong(at: Any, what: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, what, at.start_mark)
+
+
+_TAG = "tag:yaml.org,2002:"
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+0123456789."),
+):
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), list(_first))
+_Loader.add_constructor(_TAG + "int", _Loader.integer)
+_Loader.add_constructor(_TAG + "float", _Loader.number)
 
 
 def parse(text: str, source: str) -> Any:
@@ -70,9 +104,18 @@ def parse(text: str, source: str) -> Any:
 def read(path: Path) -> Any:
     """The value of a YAML file. Raises DescriptionError, also when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            # One byte more than is allowed tells a file that is too long, whatever its length.
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise DescriptionError(str(path), [Problem("", "", f"longer than {MAX_BYTES} bytes")])
+        text = content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise DescriptionError(str(path), [Problem("", "", "no such file")]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DescriptionError(str(path), [Problem("", "", f"cannot be read: {error}")]) from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = Problem(f"line {line}", f"byte 0x{content[error.start]:02x}", "the file must be UTF-8")
+        raise DescriptionError(str(path), [problem]) from error
+    except OSError as error:
+        raise DescriptionError(str(path), [Problem("", "", f"cannot be read: {error.strerror or error}")]) from error
     return parse(text, str(path))

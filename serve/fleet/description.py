@@ -18,25 +18,27 @@ class ModelEntry(Frozen):
 
     use: str | None = Field(default=None, description="Name of a catalogue entry (`parlance catalogue list`).")
     id: ModelId | None = Field(default=None, description="Name in the API; default: the catalogue's.")
-    aliases: tuple[Alias, ...] = ()
-    enabled: bool = True
+    aliases: tuple[Alias, ...] = Field(default=(), description="Further names that clients may write.")
+    enabled: bool = Field(default=True, description="Off: as if the entry did not stand here.")
     auto: bool = Field(default=True, description="Whether `auto` may choose it; an exact id always works.")
     card: dict[str, Any] = Field(
         default_factory=dict, description="Facts that differ from the catalogue's, or all of an own model's card."
     )
     price: Price | None = Field(default=None, description="Default: the card's.")
     cluster: str | None = Field(default=None, description="Which of `clusters`; default: the only one.")
-    engine: Engine | None = None
-    upstream: Upstream | None = None
+    engine: Engine | None = Field(default=None, description="vLLM here; or else `upstream`.")
+    upstream: Upstream | None = Field(default=None, description="An OpenAI-compatible endpoint that others run.")
 
 
 class FleetFile(Frozen):
     """`fleet.yaml`, before catalogue entries are looked up."""
 
-    version: Literal[1] = 1
-    name: str = Field(default="fleet", min_length=1, max_length=63)
-    models: tuple[ModelEntry, ...] = Field(min_length=1)
-    clusters: dict[ModelId, Cluster] = Field(default_factory=lambda: {"local": Cluster()})
+    version: Literal[1] = Field(default=1, description="Of this description's format.")
+    name: str = Field(default="fleet", min_length=1, max_length=63, description="For people, logs and metrics.")
+    models: tuple[ModelEntry, ...] = Field(min_length=1, description="At least one.")
+    clusters: dict[ModelId, Cluster] = Field(
+        default_factory=lambda: {"local": Cluster()}, description="Ray clusters by name; default: `local`."
+    )
     gateway: Gateway = Gateway()
     routing: Routing = Routing()
     aliases: dict[Alias, ModelId] = Field(default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto.")

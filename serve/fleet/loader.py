@@ -243,7 +243,7 @@ def _names(file: FleetFile, models: Mapping[int, Model], absent: set[str], probl
     for name, target, path in wanted:
         if target != AUTO and target not in first:
             if target not in absent:
-                problems.append(Problem(path, shown(target), f"one of {', '.join([AUTO, *first])}"))
+                problems.append(Problem(path, shown(target), f"one of {', '.join([AUTO, *first, *sorted(absent)])}"))
         elif name in first or name == AUTO:
             problems.append(Problem(path, shown(name), "is a model's id, and cannot be an alias"))
         elif names.setdefault(name, target) != target:
@@ -280,7 +280,7 @@ def _reference(file: FleetFile, models: Sequence[Model], absent: set[str], probl
     chat_models = [model for model in models if model.card.chats]
     if wanted is not None:
         if wanted not in {model.id for model in chat_models} | absent:
-            known = ", ".join(model.id for model in chat_models) or "none is enabled"
+            known = ", ".join(sorted({model.id for model in chat_models} | absent)) or "none is enabled"
             problems.append(Problem("routing.reference", shown(wanted), f"one of the chat models: {known}"))
         return wanted
     if not models:

@@ -40,7 +40,11 @@ class Routing(Frozen):
         description="The model that quality is measured against, and that answers when no other may. "
         "Default: the fleet's first chat model with the most parameters.",
     )
-    quality_floor: Floor = Field(default=Preset.BALANCED, description="A preset, or index points below the reference.")
+    quality_floor: Floor = Field(
+        default=Preset.BALANCED,
+        description="A preset (economy -30, balanced -15, best -3), or index points relative to the reference: "
+        "-15 tolerates 15 points below it.",
+    )
     expected_output_tokens: int = Field(
         default=256, gt=0, description="Assumed answer length until a running mean is known, before `max_tokens` caps."
     )

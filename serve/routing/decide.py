@@ -1,0 +1,117 @@
+"""The one function: a request, the fleet, its live state and the time make a Decision. It never raises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serve.fleet.description import Fleet
+from serve.fleet.routing import Preset, floor_points
+from serve.routing import policy
+from serve.routing.candidates import Weighed, weigh
+from serve.routing.language import read
+from serve.routing.policy import Choice, choose
+from serve.routing.reasons import sentence
+from serve.routing.records import Candidate, Decision, Language, Live, Mode, Request
+from serve.routing.table import Languages, table_of
+from serve.routing.tags import OTHER, normal
+
+# A second Norwegian standard with at least this probability is provided for as well.
+BOTH_FROM = 0.1
+
+_NORWEGIAN = frozenset(("nb", "nn"))
+
+
+def decide(request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
+    """The model for a request, with every candidate and the reason. `now` in seconds since the epoch.
+
+    `Decision.model` is None when no model may take it; `reason_code` then says why (`serve.routing.policy.REASONS`):
+    `unknown_model` for a name that the fleet does not have.
+    """
+    table = table_of(fleet)
+    routing = fleet.routing
+    reading = read(request, routing.prior, routing.min_confidence)
+    language = reading.language
+    needed = Languages(_languages(language), language.answer, reading.script)
+    floor, notes = _floor(request, fleet)
+    if request.hints.language and normal(request.hints.language) is None:
+        notes.append("the language hint is no BCP-47 tag, and was not used")
+    target = fleet.aliases.get(request.model, request.model)
+    if request.model == "auto" or target == "auto":
+        mode = Mode.AUTO
+    else:
+        mode = Mode.EXACT if request.model in table.ids else Mode.ALIAS
+    weighed = weigh(request, table, live, needed, floor, auto=mode is Mode.AUTO)
+    candidates = tuple(one.candidate for one in weighed)
+    if mode is Mode.AUTO:
+        choice = choose(weighed, fleet.reference, floor, language_known=bool(needed.needed))
+        if choice.ranking:
+            candidates = _cleared(candidates, choice.ranking) if choice.fallback else candidates
+    else:
+        choice, candidates = _named(target, mode, request, weighed, candidates, notes)
+    model = choice.ranking[0] if choice.ranking else None
+    return Decision(
+        model=model,
+        requested=request.model,
+        mode=mode,
+        language=language,
+        floor=floor,
+        reason=sentence(request, fleet.reference, language, candidates, choice),
+        reason_code=choice.code,
+        candidates=candidates,
+        ranking=choice.ranking,
+        decided_at=now,
+        fallback=choice.fallback,
+        notes=tuple(notes),
+    )
+
+
+def _languages(language: Language) -> tuple[str, ...]:
+    """The languages of the text that a model must cover: the most probable, and the other Norwegian standard when it
+    may be meant; none when the language is unknown."""
+    if language.tag == OTHER:
+        return ()
+    if language.tag not in _NORWEGIAN:
+        return (language.tag,)
+    likely = [tag for tag, p in language.posterior if tag in _NORWEGIAN and p >= BOTH_FROM]
+    return tuple(sorted({language.tag, *likely}))
+
+
+def _floor(request: Request, fleet: Fleet) -> tuple[float, list[str]]:
+    asked = request.hints.quality_floor
+    if asked is not None:
+        try:
+            return floor_points(Preset(asked) if isinstance(asked, str) else asked), []
+        except (TypeError, ValueError):
+            return floor_points(fleet.routing.quality_floor), ["the quality_floor hint is no floor, and was not used"]
+    return floor_points(fleet.routing.quality_floor), []
+
+
+def _named(
+    target: str,
+    mode: Mode,
+    request: Request,
+    weighed: tuple[Weighed, ...],
+    candidates: tuple[Candidate, ...],
+    notes: list[str],
+) -> tuple[Choice, tuple[Candidate, ...]]:
+    """A model that was asked for by name is the one that answers, whatever `auto` would have done. Only a key that may
+    not use it stands above that."""
+    found = next((one for one in weighed if one.candidate.model == target), None)
+    if found is None:
+        return Choice((), policy.UNKNOWN_MODEL), candidates
+    if request.allowed_models is not None and target not in request.allowed_models:
+        return Choice((), policy.NOT_ALLOWED), candidates
+    if found.candidate.rejection is not None:
+        notes.append(f"asked for by name; auto would reject it: {found.candidate.rejection} ({found.candidate.detail})")
+    choice = Choice((target,), policy.EXACT if mode is Mode.EXACT else policy.ALIAS)
+    return choice, _cleared(candidates, (target,))
+
+
+def _cleared(candidates: tuple[Candidate, ...], ranking: tuple[str, ...]) -> tuple[Candidate, ...]:
+    """The candidates with no rejection on those that may answer all the same; the detail keeps what spoke against."""
+    return tuple(
+        replace(one, rejection=None, detail=f"all the same: {one.detail}")
+        if one.rejection is not None and one.model in ranking
+        else one
+        for one in candidates
+    )

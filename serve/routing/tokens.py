@@ -1,0 +1,70 @@
+"""Expected tokens of a text in a model's tokenizer: characters x tokens per character, no tokenizer on the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from serve.fleet.fertility import Fertility, table
+from serve.routing.scripts import SCRIPT_OF
+
+# The family that an unknown tokenizer is counted as: the one with the most tokens, so that nothing looks too cheap.
+CAUTIOUS = "mistral7b"
+
+# Tokens that a chat template adds to a turn (role, delimiters) and to the prompt (begin, cue for the answer): Llama 3
+# adds 4 a turn and 5 a prompt, Gemma 2 and ChatML (EuroLLM) 5 and 4. Rounded up to one figure.
+PER_TURN = 5
+PER_PROMPT = 5
+
+# Below so many characters a turn is a chat line, which has more tokens a character than prose: the two sets of the
+# table have 30 and 120 on average; between them the figure moves from one to the other.
+SHORT = 30
+PROSE = 120
+
+
+def family(tokenizer: str) -> Mapping[str, Fertility]:
+    """The rows of a tokenizer family, by language; those of `CAUTIOUS` for a family that is not in the table."""
+    families = table()
+    return families.get(tokenizer, families[CAUTIOUS])
+
+
+def fertility(tokenizer: str, tag: str, script: str = "") -> Fertility:
+    """Tokens per character in one language. A language without figures: the worst known of its script, and of all
+    scripts when none of its script is known."""
+    rows = family(tokenizer)
+    known = rows.get(tag)
+    if known is not None:
+        return known
+    script = script or SCRIPT_OF.get(tag, "Latn")
+    same = [row for lang, row in rows.items() if SCRIPT_OF.get(lang, "Latn") == script] or list(rows.values())
+    worst = max(same, key=lambda row: row.prose)
+    content = [row.same_content for row in same if row.same_content is not None]
+    return Fertility(worst.prose, max(row.short for row in same), max(content, default=None), "script")
+
+
+def per_character(row: Fertility, characters: int, turns: int) -> float:
+    """Tokens per character of a prompt whose turns have `characters` in all."""
+    mean = characters / turns if turns > 0 else characters
+    if mean >= PROSE:
+        return row.prose
+    if mean <= SHORT:
+        return row.short
+    return row.short + (row.prose - row.short) * (mean - SHORT) / (PROSE - SHORT)
+
+
+def expected(row: Fertility, characters: int, turns: int, templated: bool) -> int:
+    """Expected prompt tokens, at least 1. `templated`: a chat template is put around the turns."""
+    count = characters * per_character(row, characters, turns)
+    if templated:
+        count += PER_TURN * turns + PER_PROMPT
+    return max(1, round(count))
+
+
+def same_content(tokenizer: str, tag: str, script: str = "") -> float:
+    """Tokens of an answer for each token that its English version has on Llama 3's tokenizer.
+
+    Without parallel text (Northern Sami) the ratio of tokens per character stands in: content of equal length.
+    """
+    row = fertility(tokenizer, tag, script)
+    if row.same_content is not None:
+        return row.same_content
+    return row.prose / table()["llama3"]["en"].prose

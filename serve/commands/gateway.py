@@ -1,0 +1,35 @@
+"""`parlance gateway`: one worker, alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "serve the OpenAI-compatible endpoint of a fleet (one worker)"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("--fleet", type=Path, help="fleet description; default: the laptop's")
+    parser.add_argument("--host", help="address for clients; default: the description's")
+    parser.add_argument("--port", type=int, help="port for clients; default: the description's")
+    parser.add_argument("--admin-port", type=int, help="port for operators; default: the description's")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until it is told to stop."""
+    from pydantic import ValidationError
+
+    from serve.errors import DescriptionError
+    from serve.fleet import loader
+    from serve.gateway.server import run as serve
+
+    path: Path = args.fleet or loader.LAPTOP
+    given = {"host": args.host, "port": args.port, "admin_port": args.admin_port}
+    over = {name: value for name, value in given.items() if value is not None}
+    fleet = loader.load(path)
+    try:
+        gateway = type(fleet.gateway).model_validate({**fleet.gateway.model_dump(), **over})
+    except ValidationError as error:
+        raise DescriptionError("command line", loader.problems_of(error, "gateway")) from error
+    return serve(fleet.model_copy(update={"gateway": gateway}), path.parent)

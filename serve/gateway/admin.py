@@ -1,0 +1,76 @@
+"""The operator's port: health, readiness, metrics and the fleet as the gateway sees it. Never reachable by clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+
+from serve.gateway.wire import Receive, Scope, Send, respond
+from serve.gateway.worker import Worker
+
+
+class AdminApp:
+    """What operators, Prometheus and Kubernetes' probes talk to."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers GET on the few paths there are."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if scope["method"] not in ("GET", "HEAD"):
+            await respond(send, 405, b'{"error": "GET only"}')
+        elif path == "/healthz":
+            await respond(send, 200, b'{"status": "alive"}')
+        elif path == "/readyz":
+            ready = self._worker.ready
+            await respond(send, 200 if ready else 503, msgspec.json.encode({"ready": ready, "models": self._models()}))
+        elif path == "/fleet":
+            await respond(send, 200, msgspec.json.encode(self._fleet()))
+        elif path == "/metrics":
+            await self._metrics(scope, send)
+        else:
+            await respond(send, 404, b'{"error": "paths: /healthz /readyz /fleet /metrics"}')
+
+    def _models(self) -> dict[str, Any]:
+        return {
+            model_id: {
+                "healthy": upstream.state.healthy,
+                "reason": upstream.state.reason,
+                "in_flight": upstream.state.in_flight,
+            }
+            for model_id, upstream in self._worker.upstreams.items()
+        }
+
+    def _fleet(self) -> dict[str, Any]:
+        return {
+            "name": self._worker.fleet.name,
+            "reference": self._worker.fleet.reference,
+            "keys": None if self._worker.keyring.open else len(self._worker.keyring),
+            "draining": self._worker.draining,
+            "in_flight": self._worker.in_flight,
+            "models": self._models(),
+            "description": self._worker.fleet.model_dump(mode="json"),
+        }
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        worker = self._worker
+        for model_id, upstream in worker.upstreams.items():
+            worker.instruments.in_flight.labels(model_id).set(upstream.state.in_flight)
+            worker.instruments.healthy.labels(model_id).set(upstream.state.healthy)
+        worker.instruments.connections.set(worker.connections())
+        accept = dict(scope["headers"]).get(b"accept", b"")
+        if b"application/openmetrics-text" in accept:
+            body: bytes = openmetrics(worker.instruments.registry)  # type: ignore[no-untyped-call]
+            kind = CONTENT_TYPE_LATEST
+        else:
+            body, kind = generate_latest(worker.instruments.registry), CONTENT_TYPE_PLAIN_0_0_4
+        headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

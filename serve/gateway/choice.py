@@ -1,0 +1,46 @@
+"""The gateway's call of `decide`, and what a caller is told when it finds no model."""
+
+from __future__ import annotations
+
+import dataclasses
+from time import perf_counter, time
+from typing import TYPE_CHECKING
+
+from serve.errors import Forbidden, NoModel, NotFound, Overloaded, ParlanceError, Unavailable
+from serve.gateway.auth import Caller
+from serve.gateway.body import Parsed
+from serve.routing import decide, policy
+from serve.routing.records import Decision
+
+if TYPE_CHECKING:
+    from serve.gateway.worker import Worker
+
+
+def choose(worker: Worker, parsed: Parsed, caller: Caller) -> tuple[Decision, float]:
+    """The decision for a request of this caller, and how long it took in seconds."""
+    request = parsed.request
+    if caller.models is not None:
+        request = dataclasses.replace(request, allowed_models=caller.models)
+    began = perf_counter()
+    decision = decide(request, worker.fleet, worker.live, time())
+    return decision, perf_counter() - began
+
+
+def no_model(decision: Decision) -> ParlanceError:
+    """Why nothing can answer, as the caller is told it."""
+    name = decision.requested[:128]
+    match decision.reason_code:
+        case policy.UNKNOWN_MODEL:
+            return NotFound(
+                f"the model {name!r} does not exist: GET /v1/models lists what does",
+                param="model",
+                code="model_not_found",
+            )
+        case policy.NOT_ALLOWED:
+            return Forbidden(f"this API key may not use {name!r}", param="model", code="model_not_allowed")
+        case policy.UNHEALTHY:
+            return Unavailable(decision.reason, retry_after_s=5)
+        case policy.NO_CAPACITY:
+            return Overloaded(decision.reason, retry_after_s=1)
+        case _:
+            return NoModel(decision.reason, param="model")

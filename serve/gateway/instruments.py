@@ -1,0 +1,87 @@
+"""The gateway's counters, with label values that are bounded by the description and never by what a client sends."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry
+
+from observability import metrics
+from serve.fleet import Fleet
+from serve.routing.records import Decision, Rejection
+from serve.routing.tags import members
+
+NO_MODEL = "none"
+
+
+def languages_of(fleet: Fleet) -> frozenset[str]:
+    """The languages that any model of the fleet declares or was measured in: the values of a `language` label."""
+    tags = {tag for model in fleet.models for tag in (*model.card.languages_declared, *model.card.quality)}
+    return frozenset(member for tag in tags for member in members(tag))
+
+
+class Instruments:
+    """Everything that one gateway worker counts. Children are kept: looking a label up costs more than counting."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.registry = CollectorRegistry()
+        self._languages = languages_of(fleet)
+        r = self.registry
+        self.requests = metrics.REQUESTS.counter(r)
+        self.ttft = metrics.TTFT.histogram(r)
+        self.duration = metrics.DURATION.histogram(r)
+        self.decision = metrics.DECISION.histogram(r)
+        self.tokens = metrics.TOKENS.counter(r)
+        self.cost = metrics.COST.counter(r)
+        self.retries = metrics.RETRIES.counter(r)
+        self.rejections = metrics.REJECTIONS.counter(r)
+        self.errors = metrics.ERRORS.counter(r)
+        self.in_flight = metrics.IN_FLIGHT.gauge(r)
+        self.healthy = metrics.HEALTHY.gauge(r)
+        self.connections = metrics.CONNECTIONS.gauge(r)
+        for model in fleet.models:  # a panel must not be empty until the first event
+            self.ttft.labels(model.id)
+            self.duration.labels(model.id)
+            self.in_flight.labels(model.id).set(0)
+            self.healthy.labels(model.id).set(0)
+            for code in Rejection:
+                self.rejections.labels(model.id, code.value)
+        self._child = lru_cache(maxsize=20_000)(lambda family, *labels: family.labels(*labels))
+
+    def language(self, tag: str) -> str:
+        """The tag as a label: a hint may name any language, the series may not."""
+        return tag if tag in self._languages else "other"
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """One choice was made."""
+        self.decision.observe(seconds)
+        for candidate in decision.candidates:
+            if candidate.rejection is not None:
+                self._child(self.rejections, candidate.model, candidate.rejection.value).inc()
+
+    def finished(self, model: str | None, language: str, status: int, reason: str, seconds: float) -> None:
+        """One request is over."""
+        self._child(self.requests, model or NO_MODEL, self.language(language), str(status), reason).inc()
+        if model is not None:
+            self._child(self.duration, model).observe(seconds)
+
+    def first_byte(self, model: str, seconds: float) -> None:
+        """A streamed answer began."""
+        self._child(self.ttft, model).observe(seconds)
+
+    def used(self, model: str, language: str, prompt: int, cached: int, output: int, nano_usd: int) -> None:
+        """An answer was paid for."""
+        language = self.language(language)
+        self._child(self.tokens, model, language, "input").inc(prompt)
+        self._child(self.tokens, model, language, "output").inc(output)
+        if cached:
+            self._child(self.tokens, model, language, "cached_input").inc(cached)
+        self._child(self.cost, model, language).inc(nano_usd / 1e9)
+
+    def retried(self, model: str, cause: str) -> None:
+        """An attempt failed and another is made."""
+        self._child(self.retries, model, cause).inc()
+
+    def refused(self, code: str) -> None:
+        """A caller was told an error."""
+        self._child(self.errors, code).inc()

@@ -1,0 +1,324 @@
+"""A request's life: read, decide, dispatch with retries before the first byte, pass on, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from serve import errors
+from serve.errors import ParlanceError
+from serve.gateway.auth import ANYONE, Caller
+from serve.gateway.body import Parsed, parse
+from serve.gateway.choice import choose, no_model
+from serve.gateway.engine_errors import translate
+from serve.gateway.exchange import Exchange
+from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
+from serve.gateway.reading import read_all, read_body
+from serve.gateway.record import record_of
+from serve.gateway.stream import StreamEditor, Usage, edit_body
+from serve.gateway.upstream import Upstream, engine_down
+from serve.gateway.wire import JSON, Headers, Receive, Scope, Send, error_event, refuse
+from serve.routing.cost import exact_cost_nano_usd
+from serve.routing.records import Decision, Endpoint, Mode
+
+if TYPE_CHECKING:
+    from serve.gateway.worker import Worker
+
+MAX_WHOLE_ANSWER = 64 * 1024 * 1024  # bytes of an answer that is not streamed
+MAX_ERROR_BODY = 1024 * 1024
+_STREAM_HEADERS: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+def new_id() -> str:
+    """A request's name in logs, headers and engines: unique, and no secret."""
+    return f"req-{random.getrandbits(96):024x}"
+
+
+class ClientLeft(ParlanceError):
+    """The client closed its connection: nobody is there to tell."""
+
+    status = 499
+    code = "client_left"
+
+
+class Job:
+    """One request to one of the model endpoints."""
+
+    __slots__ = (
+        "arrived",
+        "attempts",
+        "caller",
+        "decision",
+        "decision_id",
+        "endpoint",
+        "exchange",
+        "first_byte_s",
+        "headers",
+        "left",
+        "model",
+        "nano_usd",
+        "parsed",
+        "request_id",
+        "scope",
+        "send",
+        "started",
+        "status",
+        "usage",
+        "worker",
+    )
+
+    def __init__(self, worker: Worker, endpoint: Endpoint, scope: Scope, send: Send, request_id: str | None) -> None:
+        self.worker = worker
+        self.endpoint = endpoint
+        self.scope = scope
+        self.send = send
+        self.decision_id = new_id()
+        self.request_id = request_id or self.decision_id
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.arrived = perf_counter()
+        self.caller: Caller = ANYONE
+        self.parsed: Parsed | None = None
+        self.decision: Decision | None = None
+        self.model: str | None = None
+        self.exchange: Exchange | None = None
+        self.left = False
+        self.started = False
+        self.status = 0
+        self.attempts = 0
+        self.first_byte_s: float | None = None
+        self.usage: Usage | None = None
+        self.nano_usd = 0
+
+    async def run(self, receive: Receive) -> None:
+        """Answers the request, whatever happens, and leaves its record."""
+        worker = self.worker
+        error: ParlanceError | None = None
+        connection: GatewayProtocol | None = self.scope.get(SCOPE_KEY)
+        if connection is not None:
+            connection.on_lost = self._client_left
+        worker.in_flight += 1
+        try:
+            await self._answer(receive)
+        except ParlanceError as failed:
+            error = failed
+            await self._tell(failed)
+        finally:
+            worker.in_flight -= 1
+            if connection is not None:
+                connection.on_lost = None
+            self._record(error)
+
+    def _client_left(self) -> None:
+        self.left = True
+        if self.exchange is not None:
+            self.exchange.fail(ClientLeft("the client closed the connection"))
+
+    def _opened(self, exchange: Exchange) -> None:
+        """An exchange exists: whoever wants to end it finds it here."""
+        self.exchange = exchange
+        if self.left:
+            exchange.fail(ClientLeft("the client closed the connection"))
+
+    async def _answer(self, receive: Receive) -> None:
+        worker = self.worker
+        self.caller = worker.keyring.identify(self.headers)
+        if worker.in_flight > worker.settings.limits.in_flight:
+            raise errors.Overloaded("the gateway has all the requests that it may hold", retry_after_s=1)
+        limits = worker.settings.limits
+        body = await read_body(receive, self.headers, limits)
+        parsed = self.parsed = parse(body, self.endpoint, self.headers, limits)
+        decision = self._decide(parsed)
+        await self._dispatch(parsed, decision)
+
+    def _decide(self, parsed: Parsed) -> Decision:
+        worker = self.worker
+        decision, seconds = choose(worker, parsed, self.caller)
+        self.decision = decision
+        worker.instruments.decided(decision, seconds)
+        if decision.model is None:
+            raise no_model(decision)
+        return decision
+
+    async def _dispatch(self, parsed: Parsed, decision: Decision) -> None:
+        """Tries the ranking's models until one begins to answer. Raises the last failure."""
+        worker = self.worker
+        retry = worker.settings.retry
+        worker.retries.request()
+        ranking = decision.ranking
+        if decision.mode is not Mode.AUTO and not worker.upstreams[ranking[0]].state.healthy:
+            raise engine_down(ranking[0])
+        position = 0
+        while True:
+            upstream = worker.upstreams[ranking[position % len(ranking)]]
+            self.attempts += 1
+            try:
+                return await self._attempt(upstream, parsed, decision)
+            except (errors.Unavailable, errors.Overloaded) as failed:
+                if self.started or self.left:
+                    raise
+                busy = isinstance(failed, errors.Overloaded)
+                if busy and len(ranking) == 1:
+                    raise  # a second try a moment later would only add to the load
+                if self.attempts >= retry.max_attempts or not worker.retries.take():
+                    raise
+                worker.instruments.retried(upstream.model.id, failed.code)
+                position += 1
+                if position >= len(ranking):
+                    backoff = retry.backoff_s * 2 ** min(self.attempts - 1, 6)
+                    await asyncio.sleep(backoff * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+                    if not worker.upstreams[ranking[position % len(ranking)]].state.healthy:
+                        raise
+
+    async def _attempt(self, upstream: Upstream, parsed: Parsed, decision: Decision) -> None:
+        worker = self.worker
+        timeouts = worker.settings.timeouts
+        own = upstream.model.upstream is None
+        salt = worker.cache_salt(self.caller.tenant) if own else None
+        self.model = upstream.model.id
+        traceparent = self.headers.get(b"traceparent", b"")
+        extra = b"traceparent: %s\r\n" % traceparent if len(traceparent) == 55 and traceparent.isascii() else b""
+        gauge = upstream.state
+        gauge.in_flight += 1
+        exchange: Exchange | None = None
+        try:
+            exchange = await upstream.post(
+                parsed.endpoint,
+                parsed.engine_body(upstream.remote_name, salt),
+                request_id=f"{self.decision_id}-{self.attempts}",
+                extra=extra,
+                limit_s=timeouts.first_byte_s if parsed.stream else timeouts.whole_s,
+                opened=self._opened,
+            )
+            worker.active.add(exchange)
+            upstream.waiting.add(exchange)
+            try:
+                await exchange.start()
+                if exchange.status >= 400:
+                    raise translate(exchange.status, await read_all(exchange, MAX_ERROR_BODY), upstream.model.id)
+                if parsed.stream and exchange.content_type.startswith(b"text/event-stream"):
+                    first = await exchange.read()
+                else:
+                    return await self._whole(upstream, await read_all(exchange, MAX_WHOLE_ANSWER), exchange, decision)
+            finally:
+                upstream.waiting.discard(exchange)
+            exchange.limit_s = timeouts.idle_s
+            await self._stream(upstream, exchange, first, parsed, decision)
+        finally:
+            gauge.in_flight -= 1
+            if exchange is not None:
+                worker.active.discard(exchange)
+                # Not whole yet: something above failed. Giving the connection up tells the engine to stop.
+                exchange.fail(ClientLeft("given up"))
+            self.exchange = None
+
+    async def _whole(self, upstream: Upstream, body: bytes, exchange: Exchange, decision: Decision) -> None:
+        body, self.usage = edit_body(body, self._price(upstream))
+        if self.usage is not None:
+            upstream.answered(self.usage.completion_tokens)
+        self.started = True
+        self.status = exchange.status
+        content_type = exchange.content_type or JSON[1]
+        headers = [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            *self._decision_headers(decision),
+        ]
+        await self.send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _stream(
+        self, upstream: Upstream, exchange: Exchange, first: bytes, parsed: Parsed, decision: Decision
+    ) -> None:
+        """Passes events on as they come. An error after the first byte becomes an event, never a silent end."""
+        editor = StreamEditor(parsed.endpoint, parsed.include_usage, self._price(upstream))
+        send = self.send
+        data = first
+        failed: ParlanceError | None = None
+        try:
+            while data:
+                out = editor.feed(data)
+                if out:
+                    if not self.started:
+                        await self._start_stream(upstream, exchange, decision)
+                    await send({"type": "http.response.body", "body": out, "more_body": True})
+                if editor.failed is not None:
+                    raise editor.failed
+                data = await exchange.read()
+            rest = editor.rest()
+            if editor.failed is not None:
+                raise editor.failed
+            if not self.started:
+                if not rest:
+                    raise errors.Unavailable(f"{upstream.model.id} ended its answer before it began")
+                await self._start_stream(upstream, exchange, decision)
+            await send({"type": "http.response.body", "body": rest, "more_body": False})
+        except ParlanceError as error:
+            failed = error
+        self._account(upstream, editor, decision)
+        if failed is not None:
+            raise failed
+
+    async def _start_stream(self, upstream: Upstream, exchange: Exchange, decision: Decision) -> None:
+        self.started = True
+        self.status = exchange.status
+        self.first_byte_s = perf_counter() - self.arrived
+        self.worker.instruments.first_byte(upstream.model.id, self.first_byte_s)
+        headers = [(b"content-type", exchange.content_type), *_STREAM_HEADERS, *self._decision_headers(decision)]
+        await self.send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+
+    def _account(self, upstream: Upstream, editor: StreamEditor, decision: Decision) -> None:
+        """Usage as the engine said it; for a stream that was cut, the events that came are the best count there is."""
+        if editor.usage is not None and editor.done:
+            upstream.answered(editor.usage.completion_tokens)
+        if editor.usage is None and editor.events:
+            expected = next((c.input_tokens for c in decision.candidates if c.model == upstream.model.id), 0)
+            editor.usage = Usage(expected, 0, editor.events, estimated=True)
+            self._price(upstream)(editor.usage)
+        self.usage = editor.usage
+
+    def _price(self, upstream: Upstream) -> Callable[[Usage], int]:
+        def price(usage: Usage) -> int:
+            self.nano_usd = exact_cost_nano_usd(
+                upstream.model.price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
+            )
+            return self.nano_usd
+
+        return price
+
+    def _decision_headers(self, decision: Decision) -> Headers:
+        return [
+            (b"x-request-id", self.request_id.encode()),
+            (b"x-parlance-model", (self.model or "").encode()),
+            (b"x-parlance-language", decision.language.tag.encode("ascii", "replace")),
+            (b"x-parlance-decision-id", self.decision_id.encode()),
+            (b"x-parlance-reason", decision.reason_code.encode()),
+        ]
+
+    async def _tell(self, error: ParlanceError) -> None:
+        """The error to the client: as a response, or as the last event of a stream that had begun."""
+        if self.left or isinstance(error, ClientLeft):
+            self.status = 499
+            return
+        self.worker.instruments.refused(error.code)
+        if self.started:
+            event = error_event(error, self.endpoint, self.request_id)
+            await self.send({"type": "http.response.body", "body": event, "more_body": False})
+            return
+        self.status = error.status
+        await refuse(self.send, error, self.endpoint, self.request_id)
+
+    def _record(self, error: ParlanceError | None) -> None:
+        """Metrics and the one line of this request."""
+        worker, decision, usage = self.worker, self.decision, self.usage
+        seconds = perf_counter() - self.arrived
+        language = decision.language.tag if decision else "other"
+        reason = decision.reason_code if decision else "none"
+        worker.instruments.finished(self.model, language, self.status or 500, reason, seconds)
+        if usage is not None and self.model is not None:
+            worker.instruments.used(
+                self.model, language, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, self.nano_usd
+            )
+        worker.journal.write(record_of(self, error, seconds))

@@ -1,0 +1,1 @@
+"""What several tests share: a scriptable engine, and a gateway process."""

@@ -26,7 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("file", type=Path, metavar="F")
     check.add_argument("--json", action="store_true", help="for programs")
     actions.add_parser("schema", help="JSON schema of a fleet file")
-    actions.add_parser("reference", help="the reference table of docs/fleet.md")
+    reference = actions.add_parser("reference", help="the reference table of docs/fleet.md")
+    reference.add_argument("--into", type=Path, metavar="FILE", help="write it between the marks of this page")
     shapes = actions.add_parser("shapes", help="GPUs and tensor-parallel degrees that fit a catalogue model")
     shapes.add_argument("name", metavar="NAME")
     shapes.add_argument("--context", type=int, metavar="TOKENS", help="a shorter context than the model's")
@@ -42,10 +43,22 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "schema":
         print(json.dumps(schema.json_schema(), ensure_ascii=False, indent=2))
     elif args.action == "reference":
-        print(schema.reference())
+        _reference(args.into)
     else:
         _shapes(args.name, args.context, args.json)
     return 0
+
+
+def _reference(into: Path | None) -> None:
+    if into is None:
+        print(schema.reference())
+        return
+    page = into.read_text(encoding="utf-8")
+    try:
+        page = schema.with_reference(page)
+    except ValueError as error:
+        raise LocalError(f"{into}: {error}") from error
+    into.write_text(page, encoding="utf-8")
 
 
 def _keys_found(keys_file: str | None) -> bool:

@@ -48,6 +48,8 @@ def problems_of(
     found: dict[tuple[int | str, ...], tuple[str, list[str]]] = {}
     for item in error.errors(include_url=False):
         kind, location = item["type"], item["loc"]
+        if kind == "too_short" and item["input"]:
+            continue  # pydantic counts what was valid: that nothing was is already said
         if raw is not None:
             location = _in_file(location, raw, kind)
         pattern = item.get("ctx", {}).get("pattern")
@@ -76,7 +78,11 @@ def dotted(location: Sequence[int | str], prefix: str = "") -> str:
 
 
 def shown(value: Any) -> str:
-    """A value short enough for one line of an error."""
+    """A value short enough for one line of an error. What a container holds is not repeated: it may be a secret."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
     if isinstance(value, int) and value.bit_length() > 256:
         return "a number of more than 70 digits"
     text = _USER_INFO.sub("//(not shown)@", repr(value))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from serve.fleet.card import ModelCard
 from serve.fleet.description import FleetFile
 
 Schema = dict[str, Any]
+
+BEGIN: Final = "<!-- reference -->\n"
+END: Final = "<!-- /reference -->"
 
 # Parts of a card that a fleet states as a whole: half a price has no source.
 _WHOLE = ("Price", "Quality")
@@ -52,6 +55,15 @@ def reference() -> str:
             out.append(f"| `{field}` | {_type(value)} | {default} | {meaning} |")
         out.append("")
     return "\n".join(out)
+
+
+def with_reference(page: str) -> str:
+    """A Markdown page with the reference between its marks. Raises ValueError when it has no marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"has no {BEGIN.strip()} and {END}")
+    return before + BEGIN + reference() + END + after
 
 
 def _close(value: Any) -> None:

@@ -240,24 +240,29 @@ def _kv_problems(engine: Engine, gpu: Gpu, need: memory.Need, tokens: int, at: s
 
 
 def _ways_out(card: ModelCard, arch: Architecture, engine: Engine, gpu: Gpu) -> str:
-    """What would fit on the same kind of GPU, cheapest change first."""
+    """What would fit on the same kind of GPU: more ranks, then FP8, then a shorter context."""
     tokens = _context(card, engine)
+    degrees = [degree for degree in _degrees(arch) if degree in DEGREES]
+    formats = list(dict.fromkeys((engine.quantization, "fp8" if gpu.fp8 else engine.quantization)))
     ways = []
-    for quantization in dict.fromkeys((engine.quantization, "fp8" if gpu.fp8 else engine.quantization)):
-        for degree in _degrees(arch):
-            other = engine.model_copy(update={"tensor_parallel": degree, "quantization": quantization})
-            need = memory.need(arch, memory.layout(other, gpu))
-            if degree not in DEGREES or need.total(tokens) > usable_bytes(other, gpu):
-                continue
-            changed = quantization != engine.quantization
-            ways.append(f"{'quantization fp8 and ' if changed else ''}tensor_parallel {degree}")
-            break
-    here = memory.need(arch, memory.layout(engine, gpu)).room_tokens(usable_bytes(engine, gpu))
+    for stored in formats:
+        prefix = "quantization fp8 and " if stored != engine.quantization else ""
+        rooms = {degree: _room(arch, engine, gpu, degree, stored) for degree in degrees}
+        if enough := [degree for degree, room in rooms.items() if room >= tokens]:
+            ways.append(f"{prefix}tensor_parallel {enough[0]}")
+        elif rooms and (most := max(rooms.values())) >= LEAST_PROPOSED_TOKENS:
+            ways.append(f"{prefix}tensor_parallel {degrees[-1]} and max_model_len {most // 256 * 256}")
+    here = _room(arch, engine, gpu, engine.tensor_parallel, engine.quantization)
     if LEAST_PROPOSED_TOKENS <= here < tokens:
         ways.append(f"max_model_len {here // 256 * 256}")
     if not ways:
-        return f"it does not fit up to {DEGREES[-1]} GPUs of this kind: take a larger GPU or a shorter max_model_len"
+        return f"it does not fit up to {DEGREES[-1]} GPUs of this kind: take a larger GPU"
     return f"it fits with {', or '.join(ways)}"
+
+
+def _room(arch: Architecture, engine: Engine, gpu: Gpu, degree: int, stored: str | None) -> int:
+    other = engine.model_copy(update={"tensor_parallel": degree, "quantization": stored})
+    return memory.need(arch, memory.layout(other, gpu)).room_tokens(usable_bytes(other, gpu))
 
 
 def _gib(size: int) -> str:

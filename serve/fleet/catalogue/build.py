@@ -115,7 +115,8 @@ def gpus_yaml(gpus: str, prices: str) -> str:
         where = f"gpus.csv:{number}"
         if row["gpu"] not in GPUS:
             raise DescriptionError(
-                "gpus.csv", [Problem(where, repr(row["gpu"]), f"give it a name in GPUS; known: {', '.join(GPUS)}")]
+                "gpus.csv",
+                [Problem(f"line {number}", repr(row["gpu"]), f"give it a name in GPUS; known: {', '.join(GPUS)}")],
             )
         name, items = GPUS[row["gpu"]]
         fp8 = row["fp8_dense_tflops"]
@@ -185,5 +186,6 @@ def _number(text: str, where: str) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise DescriptionError(where, [Problem("", repr(text), "must be a number")]) from error
+        source, _, line = where.partition(":")
+        raise DescriptionError(source, [Problem(f"line {line}" if line else "", repr(text), "a number")]) from error
     return int(value) if value.is_integer() else value

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 
 class Frozen(BaseModel):
     """A part of the description: immutable, and an unknown field is an error (a typo must not pass silently)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python's True is 1, and pydantic takes it for a number: `port: true` would be port 1."""
+        if isinstance(value, bool):
+            leaves = set(_leaves(cls.model_fields[info.field_name or ""].annotation))
+            if leaves & {int, float} and bool not in leaves:
+                raise ValueError("a number; true and false are none")
+        return value
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The types of an annotation, out of unions and Annotated; containers are leaves."""
+    if get_origin(annotation) is Annotated:
+        yield from _leaves(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _leaves(member)
+    else:
+        yield annotation
 
 
 # What the patterns below mean, for errors; kept beside them so that neither changes alone.

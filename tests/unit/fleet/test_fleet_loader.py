@@ -132,6 +132,8 @@ def test_a_source_that_no_client_could_write_is_no_name() -> None:
         ([entry()], {"gateway": {"port": 1, "admin_port": 1}}, "gateway: port and admin_port are both 1"),
         ([entry()], {"gateway": {"prt": 1}}, "gateway.prt: 1: no such field; known are: host, port, admin_host"),
         ([entry()], {"version": 2}, "version: 2: must be 1"),
+        ([entry()], {"gateway": {"port": True}}, "gateway.port: True: a number; true and false are none"),
+        ([entry(engine={"gpu": H100, "kv_cache_bytes": True})], {}, "kv_cache_bytes: True: a number; true and false"),
         ([entry()], {"routing": {"quality_floor": "good"}}, "'good': must be 'economy', 'balanced' or 'best', or a n"),
         ([entry()], {"routing": {"quality_floor": True}}, "routing.quality_floor: True: "),
         ([entry()], {"routing": {"prior": {"norsk": 1}}}, "routing.prior.norsk: 'norsk': a language tag such as nb"),

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._exchange: Exchange | None = None
+        self._keep_alive = False
         self._header_bytes = 0
         self.paused = False
         self.idle_since = 0.0
@@ -130,6 +131,7 @@ class Connection(asyncio.Protocol):
         assert self._exchange is not None
         if self._exchange.status:
             self._exchange.complete = True
+            self._keep_alive = self._parser.should_keep_alive()  # the parser knows it inside this call only
 
     # for Pool and Exchange
     def send(self, exchange: Exchange, request: bytes) -> None:
@@ -145,7 +147,7 @@ class Connection(asyncio.Protocol):
         exchange.connection = None
         if self.paused:
             self.resume()
-        if self._parser.should_keep_alive() and self.usable():
+        if self._keep_alive and self.usable():
             self._pool.give_back(self)
         else:
             self.abort()

@@ -17,6 +17,7 @@ from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
 from serve.gateway.retry import RetryBudget
 from serve.gateway.upstream import Upstream
+from serve.routing import Request, decide
 
 SWEEP_S = 0.25
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -61,6 +62,8 @@ class Worker:
 
     def start(self) -> None:
         """Begins to probe engines and to look for exchanges that are too slow."""
+        # The language model is read at the first decision, which takes a second: no client shall wait for it.
+        decide(Request(text="Ein fjord er ein lang og smal arm av havet."), self.fleet, {}, 0.0)
         self.health.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
 

@@ -119,3 +119,11 @@ def test_many_streams_at_once_never_mix(gateway, engines):
 
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(one, range(300)))
+
+
+def test_connections_to_engines_are_reused(gateway, engines):
+    gateway.chat(model="big")
+    before = engines[0].connections
+    for stream in (False, True, False, True):
+        assert gateway.chat(model="big", stream=stream).status == 200
+    assert engines[0].connections == before

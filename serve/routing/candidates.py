@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from serve.routing import tokens
 from serve.routing.cost import expected_output
@@ -31,8 +31,7 @@ CONTEXT_MARGIN = 1.15
 _IDLE = ModelState()
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighed(NamedTuple):
     """A candidate with what the policy needs beside the record.
 
     `obstacle` is the first reason of ORDER that has nothing to do with language or floor: a model that a fallback may
@@ -52,20 +51,24 @@ def weigh(
     views, proven = table.in_languages(languages)
     characters = max(request.characters, len(request.text))
     turns = max(request.turns, 1)
+    # Once for all models: an Enum's hash is Python code, and costs more than the whole test.
     templated = request.endpoint in TEMPLATED
+    serving = table.serving.get(request.endpoint, frozenset())
     assumed = table.fleet.routing.expected_output_tokens
     hinted = request.hints.models
     named = None if hinted is None else {table.fleet.aliases.get(model, model) for model in hinted}
     limit = request.hints.max_cost_usd
     cap = request.max_output_tokens
+    choices = max(request.choices, 1)
+    covering = bool(languages.needed)
     weighed = []
     for view in views:
         entry = view.entry
         state = live.get(entry.id, _IDLE)
         prompt = tokens.expected(view.fertility, characters, turns, templated)
-        answer = expected_output(assumed, view.same_content, entry.kind, state.mean_output_tokens, cap, request.choices)
+        answer = expected_output(assumed, view.same_content, entry.kind, state.mean_output_tokens, cap, choices)
         cost = prompt * entry.input_usd + answer * entry.output_usd
-        room = cap if cap is not None else answer // max(request.choices, 1)
+        room = cap if cap is not None else answer // choices
         rejection: Rejection | None = None
         detail = ""
         if request.allowed_models is not None and entry.id not in request.allowed_models:
@@ -76,7 +79,7 @@ def weigh(
             rejection, detail = Rejection.NOT_ALLOWED, "answers to its name only (auto: false)"
         elif templated and not entry.chats:
             rejection, detail = Rejection.NO_CHAT_TEMPLATE, "a base model: it serves /v1/completions only"
-        elif entry.endpoints.isdisjoint((request.endpoint,)):
+        elif entry.id not in serving:
             rejection, detail = Rejection.MISSING_ABILITY, _unserved(request.endpoint)
         elif not request.needs <= entry.abilities:
             lacking = ", ".join(sorted(request.needs - entry.abilities))
@@ -84,10 +87,10 @@ def weigh(
         elif prompt * CONTEXT_MARGIN + room > entry.context_tokens:
             rejection = Rejection.CONTEXT_TOO_SMALL
             detail = f"{prompt} prompt + {room} output tokens with margin, {entry.context_tokens} fit"
-        late, why = _late(state, cost, limit)
+        late, why = _late(state, cost, limit) if limit is not None or not _open(state) else (None, "")
         obstacle = rejection or late
         standing = view.standing
-        if rejection is None and languages.needed:
+        if rejection is None and covering:
             if not standing.covered:
                 rejection = Rejection.LANGUAGE_NOT_COVERED
                 detail = f"neither declares nor has evidence in {' and '.join(map(name, standing.missing))}"
@@ -105,6 +108,10 @@ def weigh(
             )
         )
     return tuple(weighed)
+
+
+def _open(state: ModelState) -> bool:
+    return state.healthy and state.has_capacity
 
 
 def _late(state: ModelState, cost: float, limit: float | None) -> tuple[Rejection | None, str]:

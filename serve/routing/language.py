@@ -24,6 +24,8 @@ from serve.routing.tags import OTHER, members, normal
 # Fewer words than this say too little; of the short snippets of three words py3langid still gets most right.
 LEAST_WORDS = 3
 LEAST_UNSPACED = 4
+# With so many spaces between what is left of a text, its words need not be counted.
+CERTAIN_SPACES = 12
 # How much of the earlier turns is read when the last one says too little.
 EARLIER_CHARACTERS = 400
 
@@ -111,7 +113,7 @@ def _scores(excerpt: str, script: str) -> Posterior | None:
     if script in UNSPACED:
         if sum(map(str.isalpha, excerpt)) < LEAST_UNSPACED:
             return None
-    elif len(WORD.findall(excerpt)) < LEAST_WORDS:
+    elif excerpt.count(" ") < CERTAIN_SPACES and len(WORD.findall(excerpt)) < LEAST_WORDS:
         return None
     if script == "Hani" and looks_japanese(excerpt):
         return (("ja", 1.0),)

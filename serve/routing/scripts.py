@@ -78,7 +78,7 @@ UNSPACED = frozenset(("Hani", "Kana", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"))
 _BEYOND_LATIN = re.compile(r"[\u0370-\u1dff\u1f00-\u1fff\u3040-\ud7ff\uf900-\ufdff\ufe70-\uff9f\U00020000-\U000323af]")
 
 # Marks and simplifications that only Japanese uses, among texts of Han characters.
-_JAPANESE = re.compile("[々〆円図込働駅対応検変実学気広売発験読関経済権転団険楽覚歳続択予圧処単栄斎渋渓剣稲歩]")
+_JAPANESE = re.compile("[々〆円図込働駅対応検変実気広売発験読関経済権転団険楽覚歳続択圧処単栄斎渋渓剣稲歩]")
 
 
 def script_of(text: str) -> str:

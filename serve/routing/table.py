@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serve.fleet.card import Kind, Role
@@ -73,6 +74,7 @@ class Table:
     entries: tuple[Entry, ...]
     ids: frozenset[str]
     measured: frozenset[str]
+    serving: Mapping[Endpoint, frozenset[str]]  # ids of the models that serve an API
     views: dict[Languages, tuple[tuple[View, ...], bool]] = field(default_factory=dict)
 
     def in_languages(self, languages: Languages) -> tuple[tuple[View, ...], bool]:
@@ -111,9 +113,11 @@ def table_of(fleet: Fleet) -> Table:
     found = _tables.get(id(fleet))
     if found is not None and found.fleet is fleet:
         return found
+    entries = tuple(sorted((_entry(model) for model in fleet.models), key=lambda entry: entry.id))
     table = Table(
         fleet=fleet,
-        entries=tuple(sorted((_entry(model) for model in fleet.models), key=lambda entry: entry.id)),
+        entries=entries,
+        serving={api: frozenset(one.id for one in entries if api in one.endpoints) for api in Endpoint},
         ids=frozenset(model.id for model in fleet.models),
         measured=measured_languages(fleet),
     )

@@ -1,1 +1,1 @@
-"""vLLM on Ray Serve: the application, its configuration from a fleet, tiny models, and the local stack."""
+"""vLLM on Ray Serve: the application, its configuration from a fleet, and tiny models."""

@@ -1,0 +1,252 @@
+"""Brings the stack up, tells how it is, and takes it down: what `parlance up`, `status` and `down` do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serve.engines.config import serve_config
+from serve.engines.flags import Weights, weights
+from serve.errors import LocalError
+from serve.fleet import Model
+from serve.fleet.loader import LAPTOP
+from serve.local import gateway_process, ports, preflight, processes, ray_node, serve_api
+from serve.local.plan import Plan, plan
+from serve.local.progress import Step, View, step
+from serve.local.state import State, Store
+
+POLL_S = 1.0
+HEALTH_TIMEOUT_S = 2.0
+DEPLOY_TIMEOUT_S = 120.0
+GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `up` was asked for."""
+
+    fleet: Path = LAPTOP
+    models: Sequence[str] = ()
+    substitutes: Mapping[str, str] = field(default_factory=dict)
+    gateway: bool = True
+    timeout_s: float = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What answers at this moment."""
+
+    models: dict[str, bool]
+    gateway: bool | None  # None: the stack has none
+
+    @property
+    def all(self) -> bool:
+        """Whether everything answers."""
+        return all(self.models.values()) and self.gateway is not False
+
+
+def up(options: Options, store: Store, view: View) -> tuple[State, Plan]:
+    """A running stack: the one that runs already when it is the same, else a new one.
+
+    Raises LocalError or DescriptionError; what had been started is ended first, as it is upon KeyboardInterrupt.
+    """
+    with store.lock():
+        wanted = plan(options.fleet, options.models, options.substitutes, store.root)
+        existing = store.load()
+        if existing is not None:
+            if _reusable(existing, wanted, options, store, view):
+                return existing, wanted
+            _end(existing, store)
+        state = _prepare(wanted, options)
+        try:
+            _start(state, wanted, options, store, view)
+        except BaseException:
+            view.line("Ending what was started ...")
+            _end(state, store)
+            raise
+        return state, wanted
+
+
+def _reusable(state: State, wanted: Plan, options: Options, store: Store, view: View) -> bool:
+    """Whether the recorded stack is the one that is wanted, and well.
+
+    False when nothing of it lives or it never became ready. Raises LocalError when a person must choose.
+    """
+    alive = processes.find(state.marker, state.sessions)
+    if not alive:
+        view.line("The last stack ended without `parlance down`; its remains are removed.")
+        return False
+    if state.phase != "ready":
+        view.line(f"An unfinished start of {time.strftime('%H:%M', time.localtime(state.started_at))} is removed.")
+        return False
+    if state.digest != wanted.digest or (state.gateway_url is not None) != options.gateway:
+        raise LocalError(
+            f"another stack runs from {store.root} ({state.fleet}: {', '.join(state.models)}): `parlance down` first"
+        )
+    found = health(state)
+    if not found.all:
+        ill = [name for name, well in found.models.items() if not well]
+        ill += ["the gateway"] if found.gateway is False else []
+        raise LocalError(
+            f"the stack runs, but {', '.join(ill)} {'does' if len(ill) == 1 else 'do'} not answer: a dead engine "
+            f"returns by itself within two minutes; else `parlance down`, and see {store.logs}"
+        )
+    view.line("The stack runs already.")
+    return True
+
+
+def _prepare(wanted: Plan, options: Options) -> State:
+    """Every check that can fail, and the record of what is about to start."""
+    preflight.check_platform()
+    name = preflight.check_engines(wanted.engines)
+    preflight.check_memory(preflight.memory(wanted.engines, options.gateway), preflight.available_memory())
+    cluster = wanted.fleet.clusters[name]
+    chosen = ports.choose(wanted.fleet, cluster, options.gateway)
+    marker = uuid.uuid4().hex
+    return State(
+        marker=marker,
+        fleet=str(wanted.file),
+        digest=wanted.digest,
+        models=tuple(model.id for model in wanted.engines),
+        ports=chosen,
+        # Short, as the path of a Unix socket holds 107 bytes and Ray's own part takes 80 of them.
+        ray_dir=str(Path(tempfile.gettempdir()) / f"parlance-{marker[:8]}"),
+        serve_url=cluster.serve_url,
+        dashboard_url=cluster.dashboard_url,
+        gateway_url=f"http://127.0.0.1:{chosen.gateway}" if options.gateway else None,
+        admin_url=f"http://127.0.0.1:{chosen.admin}" if options.gateway else None,
+        started_at=time.time(),
+    )
+
+
+def _start(state: State, wanted: Plan, options: Options, store: Store, view: View) -> None:
+    began = time.monotonic()
+    deadline = began + options.timeout_s
+    shutil.rmtree(store.logs, ignore_errors=True)
+    store.save(state)
+    names = ", ".join(state.models)
+    view.line(f"Starting {len(state.models)} engines ({names}) on one local Ray; logs are in {store.logs}")
+    resolve = _resolver(wanted, store)
+    for model in wanted.engines:
+        resolve(model)  # builds tiny weights: an unknown architecture fails before anything runs
+
+    def started(process: subprocess.Popen[bytes]) -> None:
+        state.sessions.append(process.pid)
+        store.save(state)
+
+    ray_node.start(wanted.engines, state.ports, Path(state.ray_dir), state.marker, store.logs / "ray.log", started)
+    _link_logs(state, store)
+    view.line(f"[{time.monotonic() - began:5.0f} s] Ray is up")
+    (cluster,) = {model.cluster for model in wanted.engines if model.cluster}
+    config = serve_config(wanted.fleet, cluster, host=ports.LOOPBACK, resolve=resolve)
+    serve_api.deploy(state.dashboard_url, config, min(deadline, time.monotonic() + DEPLOY_TIMEOUT_S))
+    gateway = None
+    if options.gateway:
+        gateway = gateway_process.start(wanted.file, state.ports, state.marker, store.logs / "gateway.log")
+        started(gateway)
+    _await_ready(state, store, view, began, deadline, gateway)
+    state.phase = "ready"
+    state.ready_after_s = round(time.monotonic() - began, 1)
+    store.save(state)
+
+
+def _await_ready(
+    state: State,
+    store: Store,
+    view: View,
+    began: float,
+    deadline: float,
+    gateway: subprocess.Popen[bytes] | None,
+) -> None:
+    logs = Path(state.ray_dir) / "session_latest" / "logs"
+    while True:
+        now = time.monotonic()
+        known = serve_api.applications(state.dashboard_url)
+        steps = [step(name, known.get(name), logs) for name in state.models]
+        for one in steps:
+            if one.failed:
+                raise LocalError(f"{one.model} did not start: {one.failed} (logs: {store.logs}/ray)")
+            if one.ready:
+                state.model_ready_s.setdefault(one.model, round(now - began, 1))
+        view.show(steps, now - began, state.model_ready_s)
+        if gateway is not None:
+            gateway_process.check(gateway, store.logs / "gateway.log")
+        if all(one.ready for one in steps) and health(state).all:
+            return
+        if now > deadline:
+            raise LocalError(f"not ready after {now - began:.0f} s: {_waiting(steps)} (--timeout; logs: {store.logs})")
+        time.sleep(POLL_S)
+
+
+def _waiting(steps: Sequence[Step]) -> str:
+    late = [f"{one.model} ({one.what})" for one in steps if not one.ready]
+    return ", ".join(late) or "HAProxy or the gateway does not answer"
+
+
+def _resolver(wanted: Plan, store: Store) -> Callable[[Model], Weights]:
+    from serve.engines import tiny
+
+    def resolve(model: Model) -> Weights:
+        substitute = wanted.substitutes.get(model.id)
+        if substitute is not None:
+            local = Path(substitute).expanduser()
+            return weights(model, substitute=str(local.absolute()) if local.is_dir() else substitute)
+        needs = model.engine is not None and model.engine.weights == "tiny"
+        return weights(model, str(tiny.build(model, store.models)) if needs else None)
+
+    return resolve
+
+
+def _link_logs(state: State, store: Store) -> None:
+    """`logs/ray` shows Ray's logs while it runs; `down` puts the files themselves there."""
+    link = store.logs / "ray"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(state.ray_dir) / "session_latest" / "logs")
+
+
+def health(state: State) -> Health:
+    """Asks every model through HAProxy, and the gateway's readiness."""
+    found = {
+        name: serve_api.status_of(f"{state.serve_url}/{name}/health", HEALTH_TIMEOUT_S) == 200 for name in state.models
+    }
+    return Health(found, gateway_process.ready(state.admin_url) if state.admin_url else None)
+
+
+def down(store: Store) -> int:
+    """Ends the stack of a state directory, and returns how many processes it had; 0 when none is recorded."""
+    with store.lock():
+        state = store.load()
+        return 0 if state is None else _end(state, store)
+
+
+def _end(state: State, store: Store) -> int:
+    """Ends the processes, removes what they left. Raises LocalError when a port of the stack still listens."""
+    ended = processes.end(state.marker, state.sessions, GRACE_S)
+    _keep_logs(state, store)
+    shutil.rmtree(state.ray_dir, ignore_errors=True)
+    if ended:
+        left = [f"{port} ({name})" for name, port in state.ports.listeners().items() if ports.listening(port)]
+        if left:
+            raise LocalError(f"something still listens on port {', '.join(left)}: end it by hand, then `parlance down`")
+    store.clear()
+    return ended
+
+
+def _keep_logs(state: State, store: Store) -> None:
+    link = store.logs / "ray"
+    source = Path(state.ray_dir) / "session_latest" / "logs"
+    if source.is_dir():
+        link.unlink(missing_ok=True)
+        shutil.copytree(source, link, ignore_dangling_symlinks=True, dirs_exist_ok=True, ignore=_no_sockets)
+    elif link.is_symlink():
+        link.unlink()
+
+
+def _no_sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not (Path(folder, name).is_file() or Path(folder, name).is_dir())]

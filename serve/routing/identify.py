@@ -17,8 +17,7 @@ import numpy.typing as npt
 from py3langid.langid import MODEL_FILE, LanguageIdentifier, visit_counts
 
 from serve.routing.scripts import SHARED, SOLE
-
-OTHER = "other"
+from serve.routing.tags import OTHER
 
 # py3langid's labels where they are not the tag that routing uses. Its `no` is Bokmål (it has `nn` beside it); the
 # rest are varieties that share a written standard, and its class for text in no language.

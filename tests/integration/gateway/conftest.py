@@ -10,7 +10,7 @@ import pytest
 from tests.support.engine import Engine, answer
 from tests.support.gateway import GatewayProcess
 
-TIMEOUTS = {"connect_s": 1, "first_byte_s": 1, "idle_s": 1, "whole_s": 3, "write_s": 2}
+TIMEOUTS = {"connect_s": 1, "first_byte_s": 2, "idle_s": 2, "whole_s": 4, "write_s": 2}
 LIMITS = {"body_bytes": 262_144, "header_bytes": 8192, "header_timeout_s": 1, "body_timeout_s": 1}
 HEALTH = {"interval_s": 0.1, "timeout_s": 1, "failures": 2}
 

@@ -123,7 +123,7 @@ def test_an_engine_that_says_nothing_is_a_504(gateway, engines):
     began = time.monotonic()
     got = gateway.chat(model="big", stream=True)
     assert (got.status, got.json["error"]["code"]) == (504, "engine_timeout")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
     until(lambda: engines[0].left == 1)
 
 

@@ -103,7 +103,7 @@ def test_many_streams_at_once_never_mix(gateway, engines):
     async def echo(request, reply):
         word = request.json["messages"][0]["content"]
         await reply.start_stream()
-        for index in range(20):
+        for index in range(10):
             await reply.token(f"{word}-{index} ")
         await reply.end()
 
@@ -112,13 +112,14 @@ def test_many_streams_at_once_never_mix(gateway, engines):
     def one(number: int) -> bool:
         nonce = f"nonce{number:04d}"
         got = gateway.chat(nonce, model="big", stream=True)
+        assert got.status == 200, got.body
         text = "".join(
             json.loads(e[6:])["choices"][0]["delta"]["content"] for e in got.body.split(b"\n\n") if b"choices" in e
         )
-        return text == "".join(f"{nonce}-{i} " for i in range(20))
+        return text == "".join(f"{nonce}-{i} " for i in range(10))
 
-    with ThreadPoolExecutor(32) as pool:
-        assert all(pool.map(one, range(300)))
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(one, range(150)))
 
 
 def test_connections_to_engines_are_reused(gateway, engines):

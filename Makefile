@@ -1,0 +1,85 @@
+# One verb a target. `make help` lists them. Everything lives in .venv and .state; nothing is installed elsewhere.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.installed
+NODE_TESTS := tests/integration/node
+LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup up down status test test-unit lint format lock lock-check bench-gateway bench-routing docs clean
+
+help: ## What there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## Installs everything, locked and with compiled bytecode, into .venv.
+
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml $(wildcard $(NODE_TESTS)/package-lock.json)
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' \
+	  || { echo "make setup: Python 3.11 or 3.12 is needed (set PYTHON=/path/to/python3.11)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(UV) pip sync -q --compile-bytecode --require-hashes --python $(BIN)/python requirements/dev.txt requirements/uv.txt
+	$(UV) pip install -q --no-deps --no-build-isolation --python $(BIN)/python -e .
+	@if command -v npm >/dev/null && test -f $(NODE_TESTS)/package-lock.json; then \
+	  cd $(NODE_TESTS) && npm ci --silent --no-audit --no-fund; fi
+	@touch $@
+
+up: setup ## Starts engines and gateway (MODELS=a,b starts fewer; FLEET=file another fleet).
+	@$(BIN)/parlance up $(if $(MODELS),--models $(MODELS)) $(if $(FLEET),--fleet $(FLEET))
+
+down: ## Ends everything that `make up` started.
+	@test ! -x $(BIN)/parlance || $(BIN)/parlance down
+
+status: ## What runs.
+	@$(BIN)/parlance status
+
+test: setup ## Everything that needs no GPU.
+	@$(BIN)/python -m pytest -m "not gpu" $(PYTEST)
+
+test-unit: setup ## Seconds: no network, no Ray, no vLLM.
+	@$(BIN)/python -m pytest -m unit $(PYTEST)
+
+lint: setup ## Format, lint, types, layers, lock drift.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory lock-check
+
+format: setup ## Formats the code and mends what can be mended.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+define LOCK_ALL
+	$(LOCK) pyproject.toml -o $(1)/gateway.txt
+	$(LOCK) pyproject.toml --extra cpu --override requirements/overrides-cpu.txt -o $(1)/cpu.txt
+	$(LOCK) pyproject.toml --extra cpu --extra dev --override requirements/overrides-cpu.txt -o $(1)/dev.txt
+	$(LOCK) pyproject.toml --extra gpu -o $(1)/gpu.txt
+	$(LOCK) requirements/uv.in -o $(1)/uv.txt
+endef
+
+lock: $(UV) ## Pins all dependencies anew, with hashes.
+	$(call LOCK_ALL,requirements)
+
+$(UV):
+	@$(MAKE) --no-print-directory setup
+
+lock-check: ## Whether the locks still say what pyproject.toml asks for (keeps the pinned versions).
+	@rm -rf .state/lock && mkdir -p .state/lock && cp requirements/*.txt .state/lock/
+	$(call LOCK_ALL,.state/lock)
+	@for f in gateway cpu dev gpu uv; do diff -q requirements/$$f.txt .state/lock/$$f.txt >/dev/null \
+	  || { echo "requirements/$$f.txt is out of date: run make lock"; exit 1; }; done; rm -rf .state/lock
+
+docs: setup ## Writes the generated pages anew (schema and reference of the fleet description).
+	$(BIN)/parlance fleet schema > docs/fleet.schema.json
+
+bench-routing: setup ## Microseconds a decision.
+	$(BIN)/python bench/routing/decide.py
+
+clean: down ## Removes what was built and installed here.
+	rm -rf $(VENV) .state $(NODE_TESTS)/node_modules

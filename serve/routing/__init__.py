@@ -1,9 +1,9 @@
 """The choice of a model: pure functions of a request, a fleet, its live state and the time.
 
-`decide` is the one door; the records are what goes in and comes out.
+`decide` is the one door (`prepare` opens it ahead of the first request); the records are what goes in and comes out.
 """
 
-from serve.routing.decide import decide
+from serve.routing.decide import decide, prepare
 from serve.routing.records import (
     Ability,
     Candidate,
@@ -35,4 +35,5 @@ __all__ = [
     "Request",
     "decide",
     "known_languages",
+    "prepare",
 ]

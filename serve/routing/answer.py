@@ -24,8 +24,8 @@ REACH = 8
 FILLERS = 2
 
 _TOKEN = re.compile(WORD.pattern + r"|[.!?;\n।。！？]")
-# A third of the time of _TOKEN, for the many texts that name no language; it cuts words at vowel signs and hyphens.
-_QUICK = re.compile(r"\w+")
+# Cut at by the quick test: a fifth of the time of _TOKEN, for the many texts that name no language.
+_CUTS = ".,:;!?'\"’”“«»()-/*_।。"
 # English and Scandinavian names of languages, before which "a" and "en" are articles.
 _ARTICLED = ("ish", "ese", "ian", "man", "ench", "eek", "thai", "nese", "norsk", "sk", "ska")
 _END = frozenset(".!?;\n।。！？")
@@ -34,7 +34,7 @@ _NOT_SPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    quick: frozenset[str]  # what the cheap expression makes of the first word of each name
+    quick: frozenset[str]  # what the quick test makes of the first word of each name
     first: frozenset[str]  # first words of all names
     names: Mapping[tuple[str, ...], tuple[str, bool]]  # words of a name -> tag, whether it needs no preposition
     longest: int
@@ -73,7 +73,7 @@ def _search(text: str) -> str | None:
         if requests:
             return tables.unspaced_tags[next(group for group in requests[-1].groups() if group)]
     text = text.lower()
-    if tables.quick.isdisjoint(_QUICK.findall(text)):
+    if tables.quick.isdisjoint(_cut(text)):
         return None
     words = _TOKEN.findall(text)
     found = None
@@ -122,6 +122,12 @@ def _cued(words: list[str], before: int, after: int, tables: _Tables) -> bool:
     return False
 
 
+def _cut(text: str) -> list[str]:
+    for mark in _CUTS:
+        text = text.replace(mark, " ")
+    return text.split()
+
+
 @cache
 def _tables() -> _Tables:
     names: dict[tuple[str, ...], tuple[str, bool]] = {}
@@ -143,7 +149,7 @@ def _tables() -> _Tables:
     alternatives = "|".join(re.escape(spelling) for spelling in sorted(tags, key=len, reverse=True))
     unspaced = "|".join(pattern.replace("{}", f"({alternatives})") for pattern in patterns)
     return _Tables(
-        quick=frozenset(_QUICK.findall(key[0])[0] for key in names),
+        quick=frozenset(_cut(key[0])[0] for key in names),
         first=frozenset(key[0] for key in names),
         names=names,
         longest=max(map(len, names)),

@@ -10,8 +10,8 @@ import unicodedata
 WINDOW = 4000
 # What remains of it: enough for py3langid (a sentence of NTREX has about 120 characters), and cheap (about 0.12 µs a
 # byte). The start of a prompt is what its author wrote; the middle tells when that was only a heading.
-HEAD = 120
-MIDDLE = 50
+HEAD = 100
+MIDDLE = 40
 
 # A run of letters with the vowel signs and accents that Python counts as no letters.
 WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0dff'’-])*")

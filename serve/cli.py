@@ -28,9 +28,11 @@ class Command(Protocol):
 
     HELP: str
 
-    def arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Adds the command's words."""
 
-    def run(self, args: argparse.Namespace) -> int: ...
+    def run(self, args: argparse.Namespace) -> int:
+        """Does it; the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
 from serve.gateway.retry import RetryBudget
 from serve.gateway.upstream import Upstream
-from serve.routing import Request, decide
+from serve.routing import prepare
 
 SWEEP_S = 0.25
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -62,8 +62,7 @@ class Worker:
 
     def start(self) -> None:
         """Begins to probe engines and to look for exchanges that are too slow."""
-        # The language model is read at the first decision, which takes a second: no client shall wait for it.
-        decide(Request(text="Ein fjord er ein lang og smal arm av havet."), self.fleet, {}, 0.0)
+        prepare(self.fleet)  # a second of reading the language model, which no client shall wait for
         self.health.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
 

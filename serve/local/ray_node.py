@@ -19,11 +19,19 @@ from serve.local.state import Ports
 # Requests and tokens never enter the object store: only Serve's few control messages do. Ray's least is 75 MiB.
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 START_TIMEOUT_S = 120
+# HAProxy takes 97 bytes for a socket's path, of which `/h/<56 digits of the node's id>/metrics.sock` are 72.
+MAX_DIR = 25
+
+
+def directory(temporary: Path, marker: str) -> Path:
+    """Where this stack's Ray keeps its session: below `temporary`, or below /tmp where that is too long for sockets."""
+    wanted = temporary / f"pl-{marker[:8]}"
+    return wanted if len(str(wanted)) <= MAX_DIR else Path("/tmp") / wanted.name  # noqa: S108 - the name is random
 
 
 def environment(models: tuple[Model, ...], ports: Ports, ray_dir: Path, marker: str) -> dict[str, str]:
     """Environment of `ray start` and with it of every process of the cluster."""
-    haproxy = ray_dir / "haproxy"
+    haproxy = ray_dir / "h"  # short: see MAX_DIR
     node = NodePorts(
         haproxy_metrics=ports.haproxy_metrics,
         haproxy_stats=ports.haproxy_stats,

@@ -115,8 +115,7 @@ def _prepare(wanted: Plan, options: Options) -> State:
         digest=wanted.digest,
         models=tuple(model.id for model in wanted.engines),
         ports=chosen,
-        # Short, as the path of a Unix socket holds 107 bytes and Ray's own part takes 80 of them.
-        ray_dir=str(Path(tempfile.gettempdir()) / f"parlance-{marker[:8]}"),
+        ray_dir=str(ray_node.directory(Path(tempfile.gettempdir()), marker)),
         serve_url=cluster.serve_url,
         dashboard_url=cluster.dashboard_url,
         gateway_url=f"http://127.0.0.1:{chosen.gateway}" if options.gateway else None,

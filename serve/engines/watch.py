@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -66,10 +67,12 @@ async def watch(engine: Engine, steps: Callable[[], int], stall_s: float) -> Non
 
 
 def end_process_tree() -> None:
-    """Kills the children of this process (a stopped one would never notice that its parent is gone), and exits."""
+    """Kills the children of this process (a stopped one would never notice that its parent is gone), and exits.
+
+    Python's resource trackers are spared: they end by themselves, and first remove the shared memory of the killed.
+    """
     for child in psutil.Process().children(recursive=True):
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue
+        with contextlib.suppress(psutil.Error):
+            if not any("resource_tracker" in word for word in child.cmdline()):
+                child.kill()
     os._exit(EXIT_CODE)

@@ -7,7 +7,7 @@ files or URLs, carry another tenant's cache, or jump the queue.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -113,23 +113,11 @@ def check(fields: Fields, endpoint: Endpoint, limits: Limits) -> dict[str, Any]:
             why = reason or "answers are not stored here"
             raise BadRequest(f"{name} is not accepted: {why}", param=name, code="unsupported_parameter")
     known: dict[str, Any] = {}
-    for name in fields.keys() & _INTEGERS.keys():
-        known[name] = _integer(name, value_of(fields, name), _INTEGERS[name], _upper(name, limits))
-    for name in fields.keys() & _NUMBERS.keys():
-        _number(name, value_of(fields, name), *_NUMBERS[name])
-    for name in _BOOLEANS:
-        if name in fields:
-            value = value_of(fields, name)
-            if value is not None and type(value) is not bool:
-                raise BadRequest(f"{name}: {shown(value)} is not true or false", param=name, code="invalid_type")
+    for name in fields:
+        checker = _CHECKS.get(name)
+        if checker is not None and (value := value_of(fields, name)) is not None:
+            checker(name, value, endpoint, limits)
             known[name] = value
-    if "logprobs" in fields:
-        known["logprobs"] = _logprobs(value_of(fields, "logprobs"), endpoint, limits)
-    for name in ("stop", "stop_sequences"):
-        if name in fields:
-            _stop(name, value_of(fields, name), limits)
-    if "chat_template_kwargs" in fields:
-        _template_kwargs(value_of(fields, "chat_template_kwargs"))
     return known
 
 
@@ -150,37 +138,39 @@ def _upper(name: str, limits: Limits) -> int:
     return limits.n if name in ("n", "best_of") else 1_000_000
 
 
-def _integer(name: str, value: Any, low: int, high: int) -> int | None:
-    if value is None:
-        return None
+def _integer(name: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int:
         raise BadRequest(f"{name}: {shown(value)} is not an integer", param=name, code="invalid_type")
     if not low <= value <= high:
         raise BadRequest(f"{name}: {shown(value)} is out of range: {low} to {high} are allowed", param=name)
-    return value
 
 
-def _number(name: str, value: Any, low: float, high: float) -> None:
-    if value is None:
-        return
+def _count(name: str, value: Any, endpoint: Endpoint, limits: Limits) -> None:
+    _integer(name, value, _INTEGERS[name], _upper(name, limits))
+
+
+def _number(name: str, value: Any, endpoint: Endpoint, limits: Limits) -> None:
+    low, high = _NUMBERS[name]
     if type(value) not in (int, float):
         raise BadRequest(f"{name}: {shown(value)} is not a number", param=name, code="invalid_type")
     if not low <= value <= high:
         raise BadRequest(f"{name}: {shown(value)} is out of range: {low:g} to {high:g} are allowed", param=name)
 
 
-def _logprobs(value: Any, endpoint: Endpoint, limits: Limits) -> Any:
-    if value is None or (type(value) is bool and endpoint is not Endpoint.COMPLETIONS):
-        return value
+def _boolean(name: str, value: Any, endpoint: Endpoint, limits: Limits) -> None:
+    if type(value) is not bool:
+        raise BadRequest(f"{name}: {shown(value)} is not true or false", param=name, code="invalid_type")
+
+
+def _logprobs(name: str, value: Any, endpoint: Endpoint, limits: Limits) -> None:
     if endpoint is Endpoint.COMPLETIONS:  # there it is a count
-        return _integer("logprobs", value, 0, limits.logprobs)
-    raise BadRequest(f"logprobs: {shown(value)} is not true or false", param="logprobs", code="invalid_type")
+        _integer(name, value, 0, limits.logprobs)
+    else:
+        _boolean(name, value, endpoint, limits)
 
 
-def _stop(name: str, value: Any, limits: Limits) -> None:
+def _stop(name: str, value: Any, endpoint: Endpoint, limits: Limits) -> None:
     stops = [value] if isinstance(value, str) else value
-    if stops is None:
-        return
     if not isinstance(stops, list) or not all(isinstance(s, str) for s in stops):
         raise BadRequest(f"{name}: {shown(value)} is not a string or an array of strings", param=name)
     if len(stops) > limits.stop_sequences:
@@ -189,15 +179,24 @@ def _stop(name: str, value: Any, limits: Limits) -> None:
         raise BadRequest(f"{name}: a sequence may have at most 1000 characters", param=name)
 
 
-def _template_kwargs(value: Any) -> None:
-    if value is None:
-        return
+def _template_kwargs(name: str, value: Any, endpoint: Endpoint, limits: Limits) -> None:
     if not isinstance(value, dict):
         raise BadRequest("chat_template_kwargs: not an object", param="chat_template_kwargs", code="invalid_type")
-    for name in _TEMPLATE_KEYS:
-        if name in value:
+    for key in _TEMPLATE_KEYS:
+        if key in value:
             raise BadRequest(
-                f"chat_template_kwargs.{name} is not accepted: templates come with the model",
-                param=f"chat_template_kwargs.{name}",
+                f"chat_template_kwargs.{key} is not accepted: templates come with the model",
+                param=f"chat_template_kwargs.{key}",
                 code="unsupported_parameter",
             )
+
+
+_CHECKS: dict[str, Callable[[str, Any, Endpoint, Limits], None]] = {
+    **dict.fromkeys(_INTEGERS, _count),
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_BOOLEANS, _boolean),
+    "logprobs": _logprobs,
+    "stop": _stop,
+    "stop_sequences": _stop,
+    "chat_template_kwargs": _template_kwargs,
+}

@@ -41,6 +41,7 @@ def end(marker: str, sessions: Collection[int], grace_s: float) -> int:
     """Ends every process of the stack, SIGTERM first, and returns how many there were.
 
     What is left after `grace_s` is killed. Scans again until nothing is found, as a dying parent may start another.
+    Python's resource trackers come last: they remove the shared memory and semaphores of those that were killed.
     """
     processes = find(marker, sessions)
     ended = {process.pid for process in processes}
@@ -53,11 +54,18 @@ def end(marker: str, sessions: Collection[int], grace_s: float) -> int:
             break
         ended |= {process.pid for process in processes}
         shared |= _shared_memory(processes)
-        _each(processes, psutil.Process.kill)
+        others = [process for process in processes if not _is_tracker(process)]
+        _each(others or processes, psutil.Process.kill)
         _wait(processes, 2)
     for path in shared:  # what a killed process could not remove
         path.unlink(missing_ok=True)
     return len(ended)
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any("resource_tracker" in word for word in process.cmdline())
+    return False
 
 
 def _shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:

@@ -23,9 +23,9 @@ TAIL_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One model's state at a moment."""
+    """One part's state at a moment: a model's engine, HAProxy, the gateway."""
 
-    model: str
+    part: str
     what: str
     ready: bool
     failed: str = ""
@@ -43,6 +43,19 @@ def step(model: str, app: Application | None, logs: Path | None) -> Step:
         return Step(model, "being scheduled", ready=False)
     pid = next((replica.pid for replica in app.replicas if replica.pid), None)
     return Step(model, _stage(logs, pid) if logs and pid else "process starting", ready=False)
+
+
+def proxy_step(ready: bool, logs: Path | None) -> Step:
+    """Where HAProxy is. A configuration that it refuses is a failure: Ray starts it again without end."""
+    if ready:
+        return Step("HAProxy", "ready", ready=True)
+    refusals = [
+        line.split(" : ", 1)[-1]
+        for path in sorted(logs.glob("serve/proxy_*.log") if logs else ())
+        for line in _tail(path).splitlines()
+        if line.startswith("[ALERT]")
+    ]
+    return Step("HAProxy", "starting", ready=False, failed=refusals[-1] if refusals else "")
 
 
 def _stage(logs: Path, pid: int) -> str:
@@ -74,9 +87,9 @@ class View:
             self._redraw(steps, elapsed_s, taken_s)
             return
         for one in steps:
-            if self._last.get(one.model) != one.what:
-                self._last[one.model] = one.what
-                self.line(f"[{elapsed_s:5.0f} s] {one.model}: {one.what}")
+            if self._last.get(one.part) != one.what:
+                self._last[one.part] = one.what
+                self.line(f"[{elapsed_s:5.0f} s] {one.part}: {one.what}")
 
     def line(self, text: str) -> None:
         """A line that stays."""
@@ -84,11 +97,11 @@ class View:
 
     def _redraw(self, steps: Sequence[Step], elapsed_s: float, taken_s: Mapping[str, float]) -> None:
         ready = sum(one.ready for one in steps)
-        lines = [f"  engines: {ready} of {len(steps)} ready, {elapsed_s:.0f} s"]
-        width = max(len(one.model) for one in steps)
+        lines = [f"  {ready} of {len(steps)} ready, {elapsed_s:.0f} s"]
+        width = max(len(one.part) for one in steps)
         for one in steps:
-            took = f" after {taken_s[one.model]:.0f} s" if one.model in taken_s else ""
-            lines.append(f"    {one.model:<{width}}  {one.what}{took}")
+            took = f" after {taken_s[one.part]:.0f} s" if one.part in taken_s else ""
+            lines.append(f"    {one.part:<{width}}  {one.what}{took}")
         up = f"\x1b[{self._drawn}F" if self._drawn else ""
         self.out.write(up + "".join(f"\x1b[2K{text}\n" for text in lines))
         self.out.flush()

@@ -29,6 +29,11 @@ def directory(temporary: Path, marker: str) -> Path:
     return wanted if len(str(wanted)) <= MAX_DIR else Path("/tmp") / wanted.name  # noqa: S108 - the name is random
 
 
+def scratch(ray_dir: Path) -> Path:
+    """Where the cluster's processes put temporary files."""
+    return ray_dir / "t"
+
+
 def environment(models: tuple[Model, ...], ports: Ports, ray_dir: Path, marker: str) -> dict[str, str]:
     """Environment of `ray start` and with it of every process of the cluster."""
     haproxy = ray_dir / "h"  # short: see MAX_DIR
@@ -55,6 +60,8 @@ def environment(models: tuple[Model, ...], ports: Ports, ray_dir: Path, marker: 
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        # vLLM's sockets and others' scratch files go with the session.
+        "TMPDIR": str(scratch(ray_dir)),
         # A laptop's memory is full of other things; Ray must not kill engines for what a browser takes.
         "RAY_memory_monitor_refresh_ms": "0",
         # Imports read compiled bytecode, and nothing is written beside the sources.
@@ -112,7 +119,7 @@ def start(
 
     Raises LocalError with the end of its log.
     """
-    ray_dir.mkdir(parents=True, exist_ok=True)
+    scratch(ray_dir).mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(models, ports, ray_dir),

@@ -18,7 +18,7 @@ from serve.fleet import Model
 from serve.fleet.loader import LAPTOP
 from serve.local import gateway_process, ports, preflight, processes, ray_node, serve_api
 from serve.local.plan import Plan, plan
-from serve.local.progress import Step, View, step
+from serve.local.progress import Step, View, proxy_step, step
 from serve.local.state import State, Store
 
 POLL_S = 1.0
@@ -168,11 +168,15 @@ def _await_ready(
         now = time.monotonic()
         known = serve_api.applications(state.dashboard_url)
         steps = [step(name, known.get(name), logs) for name in state.models]
+        steps.append(proxy_step(serve_api.status_of(f"{state.serve_url}/-/routes") == 200, logs))
+        if gateway is not None:
+            answers = gateway_process.ready(str(state.admin_url))
+            steps.append(Step("gateway", "ready" if answers else "starting", ready=answers))
         for one in steps:
             if one.failed:
-                raise LocalError(f"{one.model} did not start: {one.failed} (logs: {store.logs}/ray)")
-            if one.ready:
-                state.model_ready_s.setdefault(one.model, round(now - began, 1))
+                raise LocalError(f"{one.part} did not start: {one.failed} (logs: {store.logs}/ray)")
+            if one.ready and one.part in state.models:
+                state.model_ready_s.setdefault(one.part, round(now - began, 1))
         view.show(steps, now - began, state.model_ready_s)
         if gateway is not None:
             gateway_process.check(gateway, store.logs / "gateway.log")
@@ -184,8 +188,8 @@ def _await_ready(
 
 
 def _waiting(steps: Sequence[Step]) -> str:
-    late = [f"{one.model} ({one.what})" for one in steps if not one.ready]
-    return ", ".join(late) or "HAProxy or the gateway does not answer"
+    late = [f"{one.part} ({one.what})" for one in steps if not one.ready]
+    return ", ".join(late) or "an engine does not answer through HAProxy"
 
 
 def _resolver(wanted: Plan, store: Store) -> Callable[[Model], Weights]:

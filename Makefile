@@ -78,6 +78,9 @@ lock-check: ## Whether the locks still say what pyproject.toml asks for (keeps t
 docs: setup ## Writes the generated pages anew (schema and reference of the fleet description).
 	$(BIN)/parlance fleet schema > docs/fleet.schema.json
 
+bench-gateway: setup ## CPU a request and a chunk beside HAProxy, in one run.
+	$(BIN)/python bench/gateway/measure.py
+
 bench-routing: setup ## Microseconds a decision.
 	$(BIN)/python bench/routing/decide.py
 

@@ -64,7 +64,7 @@ def plain_vllm(model: Model, stack: Stack, log) -> Iterator[str]:
     """`vllm serve` with tensor parallel 1 on the very weights that the stack serves."""
     assert model.engine
     single = model.model_copy(
-        update={"engine": model.engine.model_copy(update={"tensor_parallel": 1, "kv_cache_bytes": 96 * 2**20})}
+        update={"engine": model.engine.model_copy(update={"tensor_parallel": 1, "kv_cache_bytes": 192 * 2**20})}
     )
     loaded = weights(single, str(directory(model, stack.store.models)))
     (port,) = free_ports(1)

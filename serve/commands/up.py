@@ -66,7 +66,7 @@ def _substitute(text: str) -> tuple[str, str]:
 def summary(state: State, plan: Plan, logs: Path) -> list[str]:
     """Addresses, a request to try, and a decision with its reasons."""
     took = f", ready after {state.ready_after_s:.0f} s" if state.ready_after_s is not None else ""
-    lines = ["", f"Parlance is up: {len(state.models)} models{took}."]
+    lines = ["", f"Parlance is up: {len(state.models)} model{'s' * (len(state.models) != 1)}{took}."]
     if state.gateway_url:
         lines += [f"  gateway   {state.gateway_url}/v1", f"  operator  {state.admin_url}"]
     lines += [

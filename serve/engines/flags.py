@@ -7,19 +7,25 @@ from dataclasses import dataclass
 
 from serve.fleet import Engine, Model
 
+# A cache that suits tiny weights holds a few words of a real model; this is 20,000 tokens of one with half a billion
+# parameters (Qwen2.5-0.5B: 24 layers of 2 x 2 x 64 values, float32).
+SUBSTITUTE_KV_BYTES = 512 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What an engine loads. `source` is a local directory or a hub id.
 
     `stop_token_ids` end an answer besides those that the weights' own generation_config names; they are ids of the
-    real tokenizer, so that tiny or substituted weights have none.
+    real tokenizer, so that tiny or substituted weights have none. `random`: tiny ones, that mean nothing.
+    `substituted`: another model's, of which the card says nothing.
     """
 
     source: str
     revision: str | None = None
     stop_token_ids: tuple[int, ...] = ()
     random: bool = False
+    substituted: bool = False
 
 
 def weights(model: Model, tiny_directory: str | None = None, substitute: str | None = None) -> Weights:
@@ -29,7 +35,7 @@ def weights(model: Model, tiny_directory: str | None = None, substitute: str | N
     """
     engine = engine_of(model)
     if substitute is not None:
-        return Weights(substitute)
+        return Weights(substitute, substituted=True)
     if engine.weights == "tiny":
         if tiny_directory is None:
             raise ValueError(f"{model.id}: weights: tiny, and no directory was given for them")
@@ -54,19 +60,22 @@ def argv(model: Model, loaded: Weights) -> list[str]:
         # The actor owns all GPUs of the replica, so that vLLM's own processes can be its workers: one process tree
         # that lives on one node and dies as one. Ray's executor would add an actor a GPU and a way to half-die.
         words += ["--distributed-executor-backend", "mp"]
-    words += ["--dtype", engine.dtype, "--max-model-len", str(model.context_tokens)]
+    # Another model has another context: vLLM takes as much of it as the KV cache holds.
+    context = "auto" if loaded.substituted else str(model.context_tokens)
+    words += ["--dtype", engine.dtype, "--max-model-len", context]
     if engine.quantization:
         words += ["--quantization", engine.quantization]
     words += ["--kv-cache-dtype", engine.kv_cache_dtype]
     if engine.kv_cache_bytes is not None:
-        words += ["--kv-cache-memory-bytes", str(engine.kv_cache_bytes)]
+        least = SUBSTITUTE_KV_BYTES if loaded.substituted else 0
+        words += ["--kv-cache-memory-bytes", str(max(engine.kv_cache_bytes, least))]
     elif engine.device == "gpu":
         words += ["--gpu-memory-utilization", str(engine.gpu_memory_utilization)]
     if engine.device == "cpu":
         words.append("--enforce-eager")  # compiling takes minutes and pays on long runs only
     if card.tool_parser:
         words += ["--enable-auto-tool-choice", "--tool-call-parser", card.tool_parser]
-    if card.reasoning_parser:
+    if card.reasoning_parser and not loaded.substituted:  # it needs tokens that another model lacks
         words += ["--reasoning-parser", card.reasoning_parser]
     if loaded.random:
         # Random weights prefer blanks for ever to closing a JSON document.

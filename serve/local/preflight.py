@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serve.errors import LocalError
@@ -20,6 +20,7 @@ REPLICA_BYTES = 620 * MIB  # vLLM's OpenAI server in Ray's worker
 ENGINE_BYTES = 750 * MIB  # engine core; with one worker, the worker is a part of it
 WORKER_BYTES = 800 * MIB  # each, where there are several
 GATEWAY_BYTES = 150 * MIB
+SUBSTITUTE_BYTES = 2560 * MIB  # half a billion parameters in float32, and SUBSTITUTE_KV_BYTES
 
 PACKAGES = {
     "ray": "Ray",
@@ -36,8 +37,8 @@ class Memory:
     total: int
 
 
-def memory(models: Sequence[Model], gateway: bool = True) -> Memory:
-    """Expected memory of a stack with tiny weights; real weights come on top."""
+def memory(models: Sequence[Model], gateway: bool = True, substituted: Collection[str] = ()) -> Memory:
+    """Expected memory of a stack. `substituted` are ids that serve small hub models in place of tiny weights."""
     sizes: dict[str, int] = {}
     for model in models:
         engine = model.engine
@@ -45,7 +46,8 @@ def memory(models: Sequence[Model], gateway: bool = True) -> Memory:
             continue
         kv = (engine.kv_cache_bytes or 0) * engine.workers
         workers = WORKER_BYTES * engine.workers if engine.workers > 1 else 0
-        sizes[model.id] = (REPLICA_BYTES + ENGINE_BYTES + workers + kv) * max(1, engine.replicas.initial)
+        size = REPLICA_BYTES + ENGINE_BYTES + workers + kv + (SUBSTITUTE_BYTES if model.id in substituted else 0)
+        sizes[model.id] = size * max(1, engine.replicas.initial)
     return Memory(sizes, sum(sizes.values()) + RAY_BYTES + (GATEWAY_BYTES if gateway else 0))
 
 

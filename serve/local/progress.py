@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ STAGES = (
 )
 TAIL_BYTES = 256 * 1024
 
+CAUSE = re.compile(r"^\s*(?:[\w.]+(?:Error|Exception): |Value error, )(?!Traceback|\d+ validation error)(.+)")
+MAX_REASON = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -36,13 +40,20 @@ def step(model: str, app: Application | None, logs: Path | None) -> Step:
     if app is None:
         return Step(model, "waiting for Ray Serve", ready=False)
     if app.status == "DEPLOY_FAILED":
-        return Step(model, "failed", ready=False, failed=app.message or "no reason given")
+        return Step(model, "failed", ready=False, failed=reason(app.message))
     if app.running:
         return Step(model, "ready", ready=True)
     if not app.replicas:
         return Step(model, "being scheduled", ready=False)
     pid = next((replica.pid for replica in app.replicas if replica.pid), None)
     return Step(model, _stage(logs, pid) if logs and pid else "process starting", ready=False)
+
+
+def reason(message: str) -> str:
+    """The sentence of a traceback that tells why: its last `SomeError: ...` or pydantic's `Value error, ...`."""
+    found = [match for line in message.splitlines() if (match := CAUSE.search(line))]
+    text = found[-1].group(1) if found else (message.strip().splitlines() or ["no reason given"])[-1]
+    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 3]}..."
 
 
 def proxy_step(ready: bool, logs: Path | None) -> Step:

@@ -105,7 +105,9 @@ def _prepare(wanted: Plan, options: Options) -> State:
     """Every check that can fail, and the record of what is about to start."""
     preflight.check_platform()
     name = preflight.check_engines(wanted.engines)
-    preflight.check_memory(preflight.memory(wanted.engines, options.gateway), preflight.available_memory())
+    preflight.check_memory(
+        preflight.memory(wanted.engines, options.gateway, wanted.substitutes.keys()), preflight.available_memory()
+    )
     cluster = wanted.fleet.clusters[name]
     chosen = ports.choose(wanted.fleet, cluster, options.gateway)
     marker = uuid.uuid4().hex
@@ -174,7 +176,7 @@ def _await_ready(
             steps.append(Step("gateway", "ready" if answers else "starting", ready=answers))
         for one in steps:
             if one.failed:
-                raise LocalError(f"{one.part} did not start: {one.failed} (logs: {store.logs}/ray)")
+                raise LocalError(f"{one.part} did not start: {one.failed} (whole log: {store.logs}/ray)")
             if one.ready and one.part in state.models:
                 state.model_ready_s.setdefault(one.part, round(now - began, 1))
         view.show(steps, now - began, state.model_ready_s)

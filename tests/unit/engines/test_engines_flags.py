@@ -98,7 +98,7 @@ def test_stop_tokens_belong_to_the_real_tokenizer() -> None:
 
 def test_weights_of_each_kind() -> None:
     assert weights(one(weights="/data/llama")).source == "/data/llama"
-    assert weights(one(), substitute="org/small") == Weights("org/small")
+    assert weights(one(), substitute="org/small") == Weights("org/small", substituted=True)
     with pytest.raises(ValueError, match="no directory was given"):
         weights(one(weights="tiny", device="cpu", gpu=None, tensor_parallel=2, kv_cache_bytes=1 << 26))
 
@@ -109,3 +109,14 @@ def test_weights_of_each_kind() -> None:
 )
 def test_thread_binding(workers: int, cpus: list[int], expected: str) -> None:
     assert thread_binding(workers, cpus) == expected
+
+
+def test_substituted_weights_bring_their_own_context() -> None:
+    """The card is another model's: its context, its cache and its <think> tokens say nothing of these weights."""
+    model = one(
+        "normistral-11b-thinking", device="cpu", gpu=None, weights="tiny", tensor_parallel=1, kv_cache_bytes=1 << 26
+    )
+    words = argv(model, weights(model, substitute="org/small"))
+    assert value(words, "max-model-len") == "auto"
+    assert int(value(words, "kv-cache-memory-bytes")) > 1 << 26
+    assert "--reasoning-parser" not in words

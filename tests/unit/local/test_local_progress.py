@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.local.progress import Step, View, proxy_step, step
+from serve.local.progress import Step, View, proxy_step, reason, step
 from serve.local.serve_api import Application, Replica
 
 pytestmark = pytest.mark.unit
@@ -36,6 +36,30 @@ def test_a_failure_carries_serve_s_reason() -> None:
     failed = step("m", app("DEPLOY_FAILED", None, "out of memory"), None)
     assert not failed.ready
     assert failed.failed == "out of memory"
+
+
+TRACEBACK = """The deployment failed to start 3 times in a row. Error:
+ray::ServeReplica:m:vllm.initialize_and_get_metadata() (pid=1)
+  File "replica.py", line 1928, in initialize
+    raise RuntimeError(traceback.format_exc()) from None
+RuntimeError: Traceback (most recent call last):
+  File "arg_utils.py", line 1955, in create_model_config
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, max_model_len (8192) is greater than 4096. [type=value_error]
+    For further information visit https://errors.pydantic.dev/2.14/v/value_error"""
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (TRACEBACK, "max_model_len (8192) is greater than 4096. [type=value_error]"),
+        ("OSError: no file named model.safetensors", "no file named model.safetensors"),
+        ("just words", "just words"),
+        ("", "no reason given"),
+    ],
+)
+def test_a_traceback_is_told_in_its_last_sentence(message: str, expected: str) -> None:
+    assert reason(message) == expected
 
 
 def test_haproxy_s_refusal_is_a_failure(tmp_path: Path) -> None:

@@ -216,8 +216,6 @@ class Job:
 
     async def _whole(self, upstream: Upstream, body: bytes, exchange: Exchange, decision: Decision) -> None:
         body, self.usage = edit_body(body, self._price(upstream))
-        if self.usage is not None:
-            upstream.answered(self.usage.completion_tokens)
         self.started = True
         self.status = exchange.status
         content_type = exchange.content_type or JSON[1]
@@ -271,8 +269,6 @@ class Job:
 
     def _account(self, upstream: Upstream, editor: StreamEditor, decision: Decision) -> None:
         """Usage as the engine said it; for a stream that was cut, the events that came are the best count there is."""
-        if editor.usage is not None and editor.done:
-            upstream.answered(editor.usage.completion_tokens)
         if editor.usage is None and editor.events:
             expected = next((c.input_tokens for c in decision.candidates if c.model == upstream.model.id), 0)
             editor.usage = Usage(expected, 0, editor.events, estimated=True)

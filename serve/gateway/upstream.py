@@ -12,8 +12,6 @@ from serve.gateway.client import Origin, Pool
 from serve.gateway.exchange import Exchange
 from serve.routing.records import Endpoint, ModelState
 
-_OUTPUT_MEMORY = 0.05  # weight of one answer in the running mean of output tokens: about the last 40 answers
-
 
 class Upstream:
     """A model's engine. `state` is what `decide` reads; `waiting` are requests without a byte of an answer yet."""
@@ -68,13 +66,6 @@ class Upstream:
             len(body),
         )
         return await self.pool.send(head + body, limit_s, opened)
-
-    def answered(self, output_tokens: int) -> None:
-        """Corrects the expected length of an answer by one that was given."""
-        mean = self.state.mean_output_tokens
-        self.state.mean_output_tokens = (
-            float(output_tokens) if mean is None else mean + _OUTPUT_MEMORY * (output_tokens - mean)
-        )
 
     def went_down(self, reason: str) -> None:
         """No replica answers: requests that still wait for their first byte would wait in vain."""

@@ -104,7 +104,9 @@ class ModelState:
     reason: str = ""
     has_capacity: bool = True
     in_flight: int = 0
-    mean_output_tokens: float | None = None  # of recent answers; None: none seen yet
+    # Of this model's recent answers, where they are comparable with the other models'; None: not known. The gateway
+    # leaves it at None: means over different traffic would make whoever got the short questions look cheap.
+    mean_output_tokens: float | None = None
 
 
 Live = Mapping[str, ModelState]  # by model id; a model that is absent counts as healthy and idle

@@ -168,7 +168,7 @@ def test_responses(client):
 
 def test_messages(stack):
     client = anthropic.Anthropic(base_url=stack.gateway_url, api_key="unused", max_retries=0, timeout=120)
-    settings = {"model": TP2, "max_tokens": 12, "messages": ASK, "temperature": 0}
+    settings = {"model": TP2, "max_tokens": 12, "messages": ASK, "extra_body": {"temperature": 0}}
     whole = client.messages.create(**settings, system="Svar kort.")
     assert whole.content[0].text
     assert whole.usage.output_tokens <= 12

@@ -10,14 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-import psutil
 import pytest
 
 from serve.engines.flags import argv, environment, weights
@@ -25,6 +22,7 @@ from serve.engines.tiny import directory
 from serve.fleet import Model
 from serve.local import processes
 from tests.support.stack import Stack, free_ports
+from tests.support.trickle import Trickle, engine_core
 
 pytestmark = pytest.mark.integration
 
@@ -107,47 +105,6 @@ def test_tensor_parallel_gives_the_text_of_a_single_worker(stack: Stack, tmp_pat
     assert len(set(split.values())) == len(PROMPTS), "different prompts must be answered differently"
 
 
-@dataclass
-class Trickle:
-    """Requests one after another until stopped; what each was answered with, and how long it took."""
-
-    base: str
-    model: str
-    answers: list[tuple[float, int | str, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            began = time.monotonic()
-            try:
-                completion(self.base, self.model, "Hei", tokens=4, timeout_s=30)
-                outcome: int | str = 200
-            except urllib.error.HTTPError as error:
-                outcome = error.code if error.headers.get("retry-after") or error.code != 503 else "503 untimed"
-            except OSError as error:
-                outcome = type(error).__name__
-            self.answers.append((began, outcome, time.monotonic() - began))
-            self._stop.wait(0.1)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(35)
-
-
-def engine_core(stack: Stack, model: str) -> psutil.Process:
-    """The process of a model's engine, a child of its replica."""
-    for process in processes.find(stack.state.marker, stack.state.sessions):
-        if process.name().startswith("VLLM::EngineCore"):
-            parent = process.parent()
-            if parent and model in " ".join(parent.cmdline()):
-                return process
-    raise AssertionError(f"no engine process of {model}")
-
-
 def wait_until_healthy(url: str, timeout_s: float) -> float:
     began = time.monotonic()
     while status(f"{url}/health") != 200:
@@ -160,7 +117,10 @@ def test_a_killed_engine_answers_503_at_once_and_returns_while_others_go_on(stac
     victim, bystander = stack.fleet.model(VICTIM), stack.fleet.model(BYSTANDER)
     base = stack.fleet.base_url(victim)
     before = completion(base, VICTIM, PROMPTS[0])
-    trickles = [Trickle(base, VICTIM), Trickle(stack.fleet.base_url(bystander), BYSTANDER)]
+    trickles = [
+        Trickle.completions(base, VICTIM),
+        Trickle.completions(stack.fleet.base_url(bystander), BYSTANDER),
+    ]
     try:
         time.sleep(1)
         killed_at = time.monotonic()
@@ -174,10 +134,10 @@ def test_a_killed_engine_answers_503_at_once_and_returns_while_others_go_on(stac
         for trickle in trickles:
             trickle.stop()
     hit, spared = trickles
-    assert {outcome for _, outcome, _ in hit.answers} == {200, 503}, "an answer or a clean 503 with Retry-After"
+    assert hit.outcomes() == {200, 503}, "an answer or a clean 503 with Retry-After"
     assert max(took for _, _, took in hit.answers) < 10, "no request may hang"
     assert hit.answers[-1][1] == 200
-    assert {outcome for _, outcome, _ in spared.answers} == {200}
+    assert spared.outcomes() == {200}
     assert completion(base, VICTIM, PROMPTS[0]) == before
 
 

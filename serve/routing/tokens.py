@@ -41,22 +41,20 @@ def fertility(tokenizer: str, tag: str, script: str = "") -> Fertility:
     return Fertility(worst.prose, max(row.short for row in same), max(content, default=None), "script")
 
 
-def per_character(row: Fertility, characters: int, turns: int) -> float:
-    """Tokens per character of a prompt whose turns have `characters` in all."""
+def prose_share(characters: int, turns: int) -> float:
+    """How far turns with `characters` in all are prose (1) rather than chat lines (0)."""
     mean = characters / turns if turns > 0 else characters
-    if mean >= PROSE:
-        return row.prose
-    if mean <= SHORT:
-        return row.short
-    return row.short + (row.prose - row.short) * (mean - SHORT) / (PROSE - SHORT)
+    return min(max((mean - SHORT) / (PROSE - SHORT), 0.0), 1.0)
 
 
-def expected(row: Fertility, characters: int, turns: int, templated: bool) -> int:
-    """Expected prompt tokens, at least 1. `templated`: a chat template is put around the turns."""
-    count = characters * per_character(row, characters, turns)
-    if templated:
-        count += PER_TURN * turns + PER_PROMPT
-    return max(1, round(count))
+def overhead(turns: int, templated: bool) -> int:
+    """Tokens that a chat template puts around the turns."""
+    return PER_TURN * turns + PER_PROMPT if templated else 0
+
+
+def expected(row: Fertility, characters: int, share: float, extra: int) -> int:
+    """Expected prompt tokens, at least 1; `share` and `extra` are `prose_share` and `overhead`."""
+    return max(1, round(characters * (row.short + (row.prose - row.short) * share)) + extra)
 
 
 def same_content(tokenizer: str, tag: str, script: str = "") -> float:

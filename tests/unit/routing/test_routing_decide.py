@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 from routing_fleets import entry, fleet, nordic
 
 from serve.fleet.routing import Preset
@@ -190,7 +189,7 @@ def test_an_alias_of_auto_is_auto_and_auto_false_answers_to_its_name_only() -> N
     request = Request(text="Could you explain this to me in simple words?", characters=45)
     decision = decide(request, shy, {}, 0.0)
     assert (decision.model, rejection(decision, "shy")) == ("big", Rejection.NOT_ALLOWED)
-    assert decide(dataclasses.replace(request, model="shy"), shy, {}, 0.0).model == "shy"
+    assert decide(replace(request, model="shy"), shy, {}, 0.0).model == "shy"
     aliased = nordic().model_copy(update={"aliases": {"gpt-4o-mini": "auto"}})
     assert decide(Request(model="gpt-4o-mini", text=DE), aliased, {}, 0.0).mode is Mode.AUTO
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from routing_fleets import entry, nordic
 
 from serve.fleet.description import Fleet
@@ -119,9 +119,7 @@ def test_a_cheaper_price_never_lowers_a_rank(drawn: Any, request: Request, live:
 def test_a_higher_floor_never_picks_lower_quality(drawn: Any, request: Request, live: Any, a: float, b: float) -> None:
     fleet = built(drawn)
     low, high = (
-        decide(
-            dataclasses.replace(request, hints=dataclasses.replace(request.hints, quality_floor=floor)), fleet, live, 0
-        )
+        decide(replace(request, hints=replace(request.hints, quality_floor=floor)), fleet, live, 0)
         for floor in sorted((a, b))
     )
     if low.model is None or high.model is None or low.reason_code == "language_unknown":

@@ -5,24 +5,28 @@ from __future__ import annotations
 import pytest
 
 from serve.fleet.fertility import table
-from serve.routing.tokens import PER_PROMPT, PER_TURN, expected, family, fertility, per_character, same_content
+from serve.routing.tokens import PER_PROMPT, PER_TURN, expected, family, fertility, overhead, prose_share, same_content
 
 pytestmark = pytest.mark.unit
 
 
 def test_prose_chat_lines_and_what_lies_between() -> None:
     row = fertility("llama3", "nb")
-    assert per_character(row, 900, 1) == row.prose == 0.3128
-    assert per_character(row, 20, 1) == row.short == 0.3591
-    assert row.prose < per_character(row, 75, 1) < row.short
-    assert per_character(row, 900, 45) == row.short, "many short turns are chat lines"
+    assert (row.prose, row.short) == (0.3128, 0.3591)
+    assert prose_share(900, 1) == 1
+    assert prose_share(20, 1) == 0
+    assert prose_share(75, 1) == 0.5
+    assert prose_share(900, 45) == 0, "many short turns are chat lines"
+    assert expected(row, 10_000, 1, 0) == 3128
+    assert expected(row, 10_000, 0, 0) == 3591
+    assert expected(row, 10_000, 0.5, 0) in (3359, 3360)
 
 
 def test_expected_counts_the_template() -> None:
     row = fertility("llama3", "en")
-    assert expected(row, 1000, 1, templated=False) == 214
-    assert expected(row, 1000, 2, templated=True) == 214 + 2 * PER_TURN + PER_PROMPT
-    assert expected(row, 0, 1, templated=False) == 1
+    assert expected(row, 1000, prose_share(1000, 1), overhead(1, False)) == 214
+    assert expected(row, 1000, prose_share(1000, 2), overhead(2, True)) == 214 + 2 * PER_TURN + PER_PROMPT
+    assert expected(row, 0, prose_share(0, 1), overhead(1, False)) == 1
 
 
 def test_an_unknown_language_is_the_worst_of_its_script() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from serve.routing import tokens
 from serve.routing.cost import expected_output
 from serve.routing.quality import passes
-from serve.routing.records import Candidate, Endpoint, Live, ModelState, Rejection, Request
-from serve.routing.table import TEMPLATED, Languages, Table, View
+from serve.routing.records import Candidate, Live, ModelState, Rejection, Request
+from serve.routing.table import TEMPLATED, VIEWS, Entry, Languages, Table, View
 from serve.routing.tags import name
 
 # A model is rejected with the first of these that holds: what nothing can change before what a minute may change.
@@ -45,75 +44,101 @@ class Weighed(NamedTuple):
     obstacle: Rejection | None
 
 
+class Ground(NamedTuple):
+    """What is said of a model before the text's length, the caller and the moment are looked at.
+
+    `unfit` with `why` is about the API and its abilities, `unspoken` with `since` about language and floor.
+    """
+
+    view: View
+    unfit: Rejection | None
+    why: str
+    unspoken: Rejection | None
+    since: str
+
+
 def weigh(
     request: Request, table: Table, live: Live, languages: Languages, floor: float, auto: bool
 ) -> tuple[Weighed, ...]:
     """All models in order of their ids. `auto`: whether models that only answer to their name are left out."""
-    views, proven = table.in_languages(languages)
+    key = (languages, floor, request.endpoint.value, request.needs, auto)
+    grounds = table.grounds.get(key)
+    if grounds is None:
+        if len(table.grounds) >= VIEWS:
+            table.grounds.clear()
+        grounds = table.grounds[key] = _grounds(request, table, languages, floor, auto)
     characters = max(request.characters, len(request.text))
     turns = max(request.turns, 1)
-    # Once for all models: an Enum's hash is Python code, and costs more than the whole test.
-    templated = request.endpoint in TEMPLATED
-    serving = table.serving.get(request.endpoint, frozenset())
-    share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, templated)
+    share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, request.endpoint in TEMPLATED)
     assumed = table.fleet.routing.expected_output_tokens
-    hinted = request.hints.models
+    allowed, hinted = request.allowed_models, request.hints.models
     named = None if hinted is None else {table.fleet.aliases.get(model, model) for model in hinted}
     limit = request.hints.max_cost_usd
     cap = request.max_output_tokens
     choices = max(request.choices, 1)
-    covering = bool(languages.needed)
     weighed = []
-    for view in views:
+    for view, unfit, why, unspoken, since in grounds:
         entry = view.entry
         state = live.get(entry.id, _IDLE)
         prompt = tokens.expected(view.fertility, characters, share, extra)
         answer = expected_output(assumed, view.same_content, entry.kind, state.mean_output_tokens, cap, choices)
         cost = prompt * entry.input_usd + answer * entry.output_usd
         room = cap if cap is not None else answer // choices
-        rejection: Rejection | None = None
-        detail = ""
-        if request.allowed_models is not None and entry.id not in request.allowed_models:
-            rejection, detail = Rejection.NOT_ALLOWED, "the key may not use it"
+        if allowed is not None and entry.id not in allowed:
+            obstacle, detail = Rejection.NOT_ALLOWED, "the key may not use it"
         elif named is not None and "auto" not in named and entry.id not in named:
-            rejection, detail = Rejection.NOT_ALLOWED, "not among the models named in the hint"
-        elif auto and not entry.auto:
-            rejection, detail = Rejection.NOT_ALLOWED, "answers to its name only (auto: false)"
-        elif templated and not entry.chats:
-            rejection, detail = Rejection.NO_CHAT_TEMPLATE, "a base model: it serves /v1/completions only"
-        elif entry.id not in serving:
-            rejection, detail = Rejection.MISSING_ABILITY, _unserved(request.endpoint)
-        elif not request.needs <= entry.abilities:
-            lacking = ", ".join(sorted(request.needs - entry.abilities))
-            rejection, detail = Rejection.MISSING_ABILITY, f"lacks {lacking}"
+            obstacle, detail = Rejection.NOT_ALLOWED, "not among the models named in the hint"
+        elif unfit is not None:
+            obstacle, detail = unfit, why
         elif prompt * CONTEXT_MARGIN + room > entry.context_tokens:
-            rejection = Rejection.CONTEXT_TOO_SMALL
+            obstacle = Rejection.CONTEXT_TOO_SMALL
             detail = f"{prompt} prompt + {room} output tokens with margin, {entry.context_tokens} fit"
-        late, why = _late(state, cost, limit) if limit is not None or not _open(state) else (None, "")
-        obstacle = rejection or late
+        else:
+            obstacle, detail = None, ""
+        rejection = obstacle
+        if rejection is None and unspoken is not None:
+            rejection, detail = unspoken, since
+        if obstacle is None and (limit is not None or not (state.healthy and state.has_capacity)):
+            obstacle, late = _late(state, cost, limit)
+            if rejection is None:
+                rejection, detail = obstacle, late
         standing = view.standing
-        if rejection is None and covering:
-            if not standing.covered:
-                rejection = Rejection.LANGUAGE_NOT_COVERED
-                detail = f"neither declares nor has evidence in {' and '.join(map(name, standing.missing))}"
-            elif not passes(standing, floor, proven):
-                rejection = Rejection.BELOW_FLOOR
-                detail = _below(standing.delta, floor)
-        if rejection is None and late is not None:
-            rejection, detail = late, why
-        weighed.append(
-            Weighed(
-                Candidate(entry.id, cost, prompt, answer, standing.delta, standing.status, rejection, detail),
-                view,
-                state.in_flight,
-                obstacle,
-            )
-        )
+        candidate = Candidate(entry.id, cost, prompt, answer, standing.delta, standing.status, rejection, detail)
+        weighed.append(Weighed(candidate, view, state.in_flight, obstacle))
     return tuple(weighed)
 
 
-def _open(state: ModelState) -> bool:
-    return state.healthy and state.has_capacity
+def _grounds(request: Request, table: Table, languages: Languages, floor: float, auto: bool) -> tuple[Ground, ...]:
+    """The part of the weighing that is the same for every request of this kind."""
+    views, proven = table.in_languages(languages)
+    return tuple(
+        Ground(view, *_fitness(request, table, view.entry, auto), *_spoken(view, languages, floor, proven))
+        for view in views
+    )
+
+
+def _fitness(request: Request, table: Table, entry: Entry, auto: bool) -> tuple[Rejection | None, str]:
+    if auto and not entry.auto:
+        return Rejection.NOT_ALLOWED, "answers to its name only (auto: false)"
+    if request.endpoint in TEMPLATED and not entry.chats:
+        return Rejection.NO_CHAT_TEMPLATE, "a base model: it serves /v1/completions only"
+    if entry.id not in table.serving.get(request.endpoint, frozenset()):
+        return Rejection.MISSING_ABILITY, f"does not serve /v1/{request.endpoint.value}"
+    if not request.needs <= entry.abilities:
+        return Rejection.MISSING_ABILITY, f"lacks {', '.join(sorted(request.needs - entry.abilities))}"
+    return None, ""
+
+
+def _spoken(view: View, languages: Languages, floor: float, proven: bool) -> tuple[Rejection | None, str]:
+    standing = view.standing
+    if not languages.needed:
+        return None, ""
+    if not standing.covered:
+        missing = " and ".join(map(name, standing.missing))
+        return Rejection.LANGUAGE_NOT_COVERED, f"neither declares nor has evidence in {missing}"
+    if not passes(standing, floor, proven):
+        return Rejection.BELOW_FLOOR, _below(standing.delta, floor)
+    return None, ""
 
 
 def _late(state: ModelState, cost: float, limit: float | None) -> tuple[Rejection | None, str]:
@@ -126,11 +151,6 @@ def _late(state: ModelState, cost: float, limit: float | None) -> tuple[Rejectio
     return None, ""
 
 
-def _unserved(endpoint: Endpoint) -> str:
-    return f"does not serve /v1/{endpoint.value}"
-
-
-@lru_cache(maxsize=4096)
 def _below(delta: float | None, floor: float) -> str:
     if delta is None:
         return f"only declared, never measured; the floor is {floor:+g}"

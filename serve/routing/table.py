@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from serve.fleet.card import Kind, Role
 from serve.fleet.description import Fleet, Model
@@ -49,8 +50,7 @@ class View:
     standing: Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Languages:
+class Languages(NamedTuple):
     """What a request needs of a model: the languages of its text (both of nb and nn when either may be meant), and of
     the answer. `text` is empty when the language is unknown; then `script` says how to count its tokens."""
 
@@ -76,6 +76,7 @@ class Table:
     measured: frozenset[str]
     serving: Mapping[Endpoint, frozenset[str]]  # ids of the models that serve an API
     views: dict[Languages, tuple[tuple[View, ...], bool]] = field(default_factory=dict)
+    grounds: dict[Any, Any] = field(default_factory=dict)  # kept by serve.routing.candidates
 
     def in_languages(self, languages: Languages) -> tuple[tuple[View, ...], bool]:
         """Every model in these languages, and whether any of them is covered there by more than a claim."""

@@ -61,7 +61,7 @@ class AdminApp:
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         worker = self._worker
-        worker.instruments.settle()
+        worker.book.flush()
         for model_id, upstream in worker.upstreams.items():
             worker.instruments.in_flight.labels(model_id).set(upstream.state.in_flight)
             worker.instruments.healthy.labels(model_id).set(upstream.state.healthy)

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from observability import metrics
 from serve.fleet import Fleet
-from serve.routing.records import Decision, Rejection
+from serve.gateway.record import Finished
+from serve.routing.records import Rejection
 from serve.routing.tags import members
 
 NO_MODEL = "none"
@@ -64,31 +65,28 @@ class Instruments:
         """The tag as a label: a hint may name any language, the series may not."""
         return tag if tag in self._languages else "other"
 
-    def decided(self, decision: Decision, seconds: float) -> None:
-        """One choice was made."""
-        self.decision.observe(seconds)
-        for candidate in decision.candidates:
-            if candidate.rejection is not None:
-                self._count(self.rejections, (candidate.model, candidate.rejection))
-
-    def finished(self, model: str | None, language: str, status: int, reason: str, seconds: float) -> None:
+    def count(self, done: Finished) -> None:
         """One request is over."""
-        self._count(self.requests, (model or NO_MODEL, self.language(language), str(status), reason))
-        if model is not None:
-            self._durations[model].observe(seconds)
-
-    def first_byte(self, model: str, seconds: float) -> None:
-        """A streamed answer began."""
-        self._ttfts[model].observe(seconds)
-
-    def used(self, model: str, language: str, prompt: int, cached: int, output: int, nano_usd: int) -> None:
-        """An answer was paid for."""
-        language = self.language(language)
-        self._count(self.tokens, (model, language, "input"), prompt)
-        self._count(self.tokens, (model, language, "output"), output)
-        if cached:
-            self._count(self.tokens, (model, language, "cached_input"), cached)
-        self._count(self.cost, (model, language), nano_usd / 1e9)
+        decision, model, usage = done.decision, done.model, done.usage
+        language = self.language(decision.language.tag) if decision else "other"
+        reason = decision.reason_code if decision else "none"
+        self._count(self.requests, (model or NO_MODEL, language, str(done.status or 500), reason))
+        if decision is not None:
+            self.decision.observe(done.decision_s)
+            for candidate in decision.candidates:
+                if candidate.rejection is not None:
+                    self._count(self.rejections, (candidate.model, candidate.rejection))
+        if model is None:
+            return
+        self._durations[model].observe(done.seconds)
+        if done.first_byte_s is not None:
+            self._ttfts[model].observe(done.first_byte_s)
+        if usage is not None:
+            self._count(self.tokens, (model, language, "input"), usage.prompt_tokens)
+            self._count(self.tokens, (model, language, "output"), usage.completion_tokens)
+            if usage.cached_tokens:
+                self._count(self.tokens, (model, language, "cached_input"), usage.cached_tokens)
+            self._count(self.cost, (model, language), done.nano_usd / 1e9)
 
     def retried(self, model: str, cause: str) -> None:
         """An attempt failed and another is made."""

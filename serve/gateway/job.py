@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from serve import errors
@@ -17,7 +17,7 @@ from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
 from serve.gateway.reading import read_all, read_body
-from serve.gateway.record import record_of
+from serve.gateway.record import Finished
 from serve.gateway.stream import StreamEditor, Usage, edit_body
 from serve.gateway.upstream import Upstream, engine_down
 from serve.gateway.wire import JSON, Headers, Receive, Scope, Send, error_event, refuse
@@ -53,6 +53,7 @@ class Job:
         "caller",
         "decision",
         "decision_id",
+        "decision_s",
         "endpoint",
         "exchange",
         "first_byte_s",
@@ -82,6 +83,7 @@ class Job:
         self.caller: Caller = ANYONE
         self.parsed: Parsed | None = None
         self.decision: Decision | None = None
+        self.decision_s = 0.0
         self.model: str | None = None
         self.exchange: Exchange | None = None
         self.left = False
@@ -135,9 +137,8 @@ class Job:
 
     def _decide(self, parsed: Parsed) -> Decision:
         worker = self.worker
-        decision, seconds = choose(worker, parsed, self.caller)
+        decision, self.decision_s = choose(worker, parsed, self.caller)
         self.decision = decision
-        worker.instruments.decided(decision, seconds)
         if decision.model is None:
             raise no_model(decision)
         return decision
@@ -263,7 +264,6 @@ class Job:
         self.started = True
         self.status = exchange.status
         self.first_byte_s = perf_counter() - self.arrived
-        self.worker.instruments.first_byte(upstream.model.id, self.first_byte_s)
         headers = [(b"content-type", exchange.content_type), *_STREAM_HEADERS, *self._decision_headers(decision)]
         await self.send({"type": "http.response.start", "status": exchange.status, "headers": headers})
 
@@ -307,14 +307,23 @@ class Job:
         await refuse(self.send, error, self.endpoint, self.request_id)
 
     def _record(self, error: ParlanceError | None) -> None:
-        """Metrics and the one line of this request."""
-        worker, decision, usage = self.worker, self.decision, self.usage
-        seconds = perf_counter() - self.arrived
-        language = decision.language.tag if decision else "other"
-        reason = decision.reason_code if decision else "none"
-        worker.instruments.finished(self.model, language, self.status or 500, reason, seconds)
-        if usage is not None and self.model is not None:
-            worker.instruments.used(
-                self.model, language, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, self.nano_usd
+        """Leaves what metrics and log are made from."""
+        self.worker.book.add(
+            Finished(
+                time(),
+                self.request_id,
+                self.decision_id,
+                self.endpoint,
+                self.status,
+                self.caller,
+                self.attempts,
+                self.model,
+                self.decision,
+                self.decision_s,
+                perf_counter() - self.arrived,
+                self.first_byte_s,
+                self.usage,
+                self.nano_usd,
+                error,
             )
-        worker.journal.write(record_of(self, error, seconds))
+        )

@@ -1,4 +1,4 @@
-"""One JSON line a request on standard output, written in batches off the request's path."""
+"""One JSON line a request on standard output."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-FLUSH_S = 0.2
+RETRY_S = 0.2
 MAX_PENDING = 8 * 1024 * 1024  # bytes; beyond it lines are dropped and counted, for requests must go on
 
 
 class Journal:
-    """Collects lines and writes them a few times a second. JSON escapes keep every record on one line."""
+    """Collects lines until they are flushed. JSON escapes keep every record on one line."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -30,8 +30,6 @@ class Journal:
             return
         self._encoder.encode_into(record, self._buffer, -1)
         self._buffer += b"\n"
-        if self._timer is None:
-            self._timer = self._loop.call_later(FLUSH_S, self.flush)
 
     def flush(self) -> None:
         """Writes what is pending."""
@@ -42,7 +40,7 @@ class Journal:
             try:
                 written = os.write(self._descriptor, self._buffer)
             except BlockingIOError:  # a reader that lags: later
-                self._timer = self._loop.call_later(FLUSH_S, self.flush)
+                self._timer = self._loop.call_later(RETRY_S, self.flush)
                 return
             except OSError:  # nobody reads any more
                 self.dropped += self._buffer.count(b"\n")

@@ -1,33 +1,54 @@
-"""The one log line of a request: the decision and what came of it."""
+"""What is left of a request when it is over: one struct, from which metrics and its one log line are made later."""
 
 from __future__ import annotations
 
-from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from serve.errors import ParlanceError
+from serve.gateway.auth import Caller
+from serve.gateway.stream import Usage
+from serve.routing.records import Decision, Endpoint
 
-if TYPE_CHECKING:
-    from serve.gateway.job import Job
+
+class Finished(msgspec.Struct, gc=False):
+    """A request that is over. `at` is seconds since the epoch; durations are in seconds."""
+
+    at: float
+    request_id: str
+    decision_id: str
+    endpoint: Endpoint
+    status: int  # 499: the client left
+    caller: Caller
+    attempts: int
+    model: str | None  # that answered, or was asked last
+    decision: Decision | None
+    decision_s: float
+    seconds: float
+    first_byte_s: float | None
+    usage: Usage | None
+    nano_usd: int
+    error: ParlanceError | None
 
 
-def record_of(job: Job, error: ParlanceError | None, seconds: float) -> dict[str, Any]:
+def record_of(done: Finished) -> dict[str, Any]:
     """What the log says of a request: never its text, never its key."""
     record: dict[str, Any] = {
-        "time": round(time(), 6),
-        "request_id": job.request_id,
-        "decision_id": job.decision_id,
-        "path": f"/v1/{job.endpoint.value}",
-        "status": job.status,
-        "tenant": job.caller.tenant,
-        "key": job.caller.key,
-        "duration_s": round(seconds, 6),
-        "attempts": job.attempts,
+        "time": round(done.at, 6),
+        "request_id": done.request_id,
+        "decision_id": done.decision_id,
+        "path": f"/v1/{done.endpoint.value}",
+        "status": done.status,
+        "tenant": done.caller.tenant,
+        "key": done.caller.key,
+        "duration_s": round(done.seconds, 6),
+        "attempts": done.attempts,
     }
-    decision, usage = job.decision, job.usage
+    decision, usage = done.decision, done.usage
     if decision is not None:
         record |= {
-            "model": job.model,
+            "model": done.model,
             "requested": decision.requested[:128],
             "mode": decision.mode,
             "language": decision.language.tag,
@@ -40,8 +61,8 @@ def record_of(job: Job, error: ParlanceError | None, seconds: float) -> dict[str
             "expected_cost_usd": {c.model: c.cost_usd for c in decision.candidates if c.rejection is None},
             "rejected": {c.model: c.rejection for c in decision.candidates if c.rejection is not None},
         }
-    if job.first_byte_s is not None:
-        record["ttft_s"] = round(job.first_byte_s, 6)
+    if done.first_byte_s is not None:
+        record["ttft_s"] = round(done.first_byte_s, 6)
     if usage is not None:
         record["usage"] = {
             "prompt_tokens": usage.prompt_tokens,
@@ -49,7 +70,8 @@ def record_of(job: Job, error: ParlanceError | None, seconds: float) -> dict[str
             "completion_tokens": usage.completion_tokens,
             "estimated": usage.estimated,
         }
-        record["cost_nano_usd"] = job.nano_usd
+        record["cost_nano_usd"] = done.nano_usd
+    error = done.error
     if error is not None:
         record["error"] = {"code": error.code, "message": error.message[:500], "param": error.param}
     return record

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from serve.errors import LocalError, UpstreamTimeout
 from serve.fleet import Fleet
 from serve.gateway.auth import Key, Keyring, load_keys
+from serve.gateway.book import Book
 from serve.gateway.exchange import Exchange
 from serve.gateway.health import HealthWatch
 from serve.gateway.instruments import Instruments
@@ -51,7 +53,7 @@ class Worker:
         self.upstreams = {model.id: Upstream(model, fleet, self.settings.timeouts) for model in fleet.models}
         self.live = {model_id: upstream.state for model_id, upstream in self.upstreams.items()}
         self.instruments = Instruments(fleet)
-        self.journal = Journal(log_descriptor)
+        self.book = Book(self.instruments, Journal(log_descriptor))
         self.retries = RetryBudget(self.settings.retry)
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
         self.active: set[Exchange] = set()
@@ -74,14 +76,16 @@ class Worker:
             await asyncio.gather(self._sweeper, return_exceptions=True)
         for upstream in self.upstreams.values():
             upstream.pool.close()
-        self.journal.flush()
+        self.book.flush()
 
     @property
     def ready(self) -> bool:
         """Whether requests should be sent here: some model answers, and the worker is not about to stop."""
         return not self.draining and any(u.state.healthy for u in self.upstreams.values())
 
-    def cache_salt(self, tenant: str) -> str:
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def cache_salt(tenant: str) -> str:
         """What separates this tenant's prefix cache from every other's, and tells an engine nothing about the name."""
         return hashlib.sha256(f"parlance-cache\0{tenant}".encode()).hexdigest()[:24]
 

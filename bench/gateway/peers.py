@@ -7,9 +7,12 @@ what is between them is measured.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import random
 import sys
 import time
+from collections.abc import Iterator
 
 import uvloop
 
@@ -71,8 +74,10 @@ class EngineConnection(asyncio.Protocol):
 class ClientConnection(asyncio.Protocol):
     """Sends one request after the other and notes when each answer begins and ends."""
 
-    def __init__(self, request: bytes, until: float, results: list[tuple[float, float]], errors: list[bytes]) -> None:
-        self._request = request
+    def __init__(
+        self, requests: Iterator[bytes], until: float, results: list[tuple[float, float]], errors: list[bytes]
+    ) -> None:
+        self._requests = requests
         self._until = until
         self._results = results
         self._errors = errors
@@ -86,7 +91,7 @@ class ClientConnection(asyncio.Protocol):
     def _send(self) -> None:
         self._tail, self._first, self._left, self._headers = b"", 0.0, -1, True
         self._began = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         """Sees whether the answer is whole: by its length, or by the last chunk."""
@@ -125,6 +130,26 @@ class ClientConnection(asyncio.Protocol):
             self.done.set_result(None)
 
 
+def prompts(stream: bool) -> list[bytes]:
+    """Requests of 900 characters whose words stand in another order each time: no two begin alike."""
+    words = (
+        "explain how a gateway routes requests by language and cost to the cheapest model that is good enough".split()
+    )
+    order = random.Random(1)
+    out = []
+    for _ in range(20_000):
+        text = " ".join(order.choices(words, k=200))[:900]
+        messages = [{"role": "system", "content": "You are helpful."}, {"role": "user", "content": text}]
+        fields = {"model": "auto", "messages": messages, "max_tokens": 128, "temperature": 0.7, "stream": stream}
+        body = json.dumps(fields, separators=(",", ":")).encode()
+        head = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer sk-local\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        out.append(head + body)
+    return out
+
+
 async def engine(port: int) -> None:
     """Serves until it is ended."""
     server = await asyncio.get_running_loop().create_server(EngineConnection, "127.0.0.1", port)
@@ -133,14 +158,7 @@ async def engine(port: int) -> None:
 
 async def client(port: int, stream: bool, connections: int, seconds: float) -> None:
     """Loads a port for some seconds and prints what it saw as JSON."""
-    text = ("Explain how a gateway routes requests by language and cost. " * 20)[:900]
-    messages = [{"role": "system", "content": "You are helpful."}, {"role": "user", "content": text}]
-    fields = {"model": "auto", "messages": messages, "max_tokens": 128, "temperature": 0.7, "stream": stream}
-    body = json.dumps(fields, separators=(",", ":")).encode()
-    request = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer sk-local\r\n"
-        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-    )
+    requests = itertools.cycle(prompts(stream))
     loop = asyncio.get_running_loop()
     results: list[tuple[float, float]] = []
     errors: list[bytes] = []
@@ -148,7 +166,7 @@ async def client(port: int, stream: bool, connections: int, seconds: float) -> N
     waiting = []
     for _ in range(connections):
         _, connection = await loop.create_connection(
-            lambda: ClientConnection(request, until, results, errors), "127.0.0.1", port
+            lambda: ClientConnection(requests, until, results, errors), "127.0.0.1", port
         )
         waiting.append(connection.done)
         await asyncio.sleep(seconds / connections / 8)  # streams must not beat in time

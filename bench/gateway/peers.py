@@ -18,6 +18,7 @@ import uvloop
 
 CHUNKS = 64
 INTERVAL_S = 0.01
+TEXT = "explain how a gateway routes requests by language and cost to the cheapest model that is good enough"
 USAGE = {"prompt_tokens": 200, "completion_tokens": CHUNKS, "total_tokens": 200 + CHUNKS}
 
 
@@ -132,10 +133,8 @@ class ClientConnection(asyncio.Protocol):
 
 def prompts(stream: bool) -> list[bytes]:
     """Requests of 900 characters whose words stand in another order each time: no two begin alike."""
-    words = (
-        "explain how a gateway routes requests by language and cost to the cheapest model that is good enough".split()
-    )
-    order = random.Random(1)
+    words = TEXT.split()
+    order = random.Random(1)  # noqa: S311 - repeatable on purpose
     out = []
     for _ in range(20_000):
         text = " ".join(order.choices(words, k=200))[:900]

@@ -92,7 +92,7 @@ def summary(state: State, plan: Plan, logs: Path) -> list[str]:
     ]
     if explained := _explain(plan):
         lines += ["", f"How `auto` chooses for «{EXAMPLE}»:", *(f"  {text}" for text in explained.splitlines())]
-    return [*lines, "", "End it with `parlance down`."]
+    return [*lines, "", "End it with `make down` (`parlance down`)."]
 
 
 def _explain(plan: Plan) -> str:

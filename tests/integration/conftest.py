@@ -1,7 +1,7 @@
 """`stack`: the whole laptop stack, started once a session by the code of `parlance up`, on ports of its own.
 
-PARLANCE_TEST_STACK names the state directory of a stack that runs already (`.state` after `parlance up`): it is used as
-it is and left running, which saves minutes while a test is written.
+A stack that `make up` started, of this very code, is used as it is and left running: two of them need 18 GB.
+PARLANCE_TEST_STACK names the state directory of another one to use, whatever code it runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import serve
+from serve.fleet import loader
 from serve.local import stack as local
 from serve.local.progress import View
 from serve.local.state import Store
@@ -28,6 +30,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if existing := os.environ.get(REUSE):
         yield running(Store(Path(existing)))
         return
+    if made_up := _made_up():
+        yield running(made_up)
+        return
     root = tmp_path_factory.mktemp("stack")
     store = Store(root / "state")
     fleet_file = laptop_elsewhere(root / "fleet.yaml")
@@ -36,3 +41,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running(store)
     finally:
         local.down(store)
+
+
+def _made_up() -> Store | None:
+    """The stack of `make up`, when it is whole, serves the laptop's fleet, and no source is newer than it."""
+    store = Store()
+    state = store.load()
+    if state is None or Path(state.fleet).resolve() != loader.LAPTOP.resolve() or not state.gateway_url:
+        return None
+    if set(state.models) != {model.id for model in loader.laptop().models}:
+        return None
+    sources = (path for path in Path(serve.__file__).parent.rglob("*") if path.suffix in {".py", ".yaml", ".tsv"})
+    if any(path.stat().st_mtime > state.started_at for path in sources):
+        return None
+    return store if local.health(state).all else None

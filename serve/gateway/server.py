@@ -15,6 +15,7 @@ import uvloop
 
 from serve.errors import LocalError
 from serve.fleet import Fleet
+from serve.fleet.gateway import Gateway
 from serve.gateway.admin import AdminApp
 from serve.gateway.app import GatewayApp
 from serve.gateway.auth import Key
@@ -69,12 +70,10 @@ class _Nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
-async def _serve(fleet: Fleet, keys: tuple[Key, ...] | None, clients: socket.socket, operators: socket.socket) -> None:
-    worker = Worker(fleet, keys, sys.stdout.fileno())
-    gateway = fleet.gateway
-    main = _Server(
+def _server(app: GatewayApp | AdminApp, gateway: Gateway) -> _Server:
+    return _Server(
         uvicorn.Config(
-            GatewayApp(worker),
+            app,
             http=protocol_class(gateway.limits, gateway.timeouts),
             ws="none",
             loop="none",
@@ -87,19 +86,12 @@ async def _serve(fleet: Fleet, keys: tuple[Key, ...] | None, clients: socket.soc
             timeout_graceful_shutdown=int(gateway.drain_s),
         )
     )
-    admin = _Server(
-        uvicorn.Config(
-            AdminApp(worker),
-            http=protocol_class(gateway.limits, gateway.timeouts),
-            ws="none",
-            loop="none",
-            lifespan="off",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # nothing here believes X-Forwarded-For
-            log_config=None,
-        )
-    )
+
+
+async def _serve(fleet: Fleet, keys: tuple[Key, ...] | None, clients: socket.socket, operators: socket.socket) -> None:
+    worker = Worker(fleet, keys, sys.stdout.fileno())
+    gateway = fleet.gateway
+    main, admin = _server(GatewayApp(worker), gateway), _server(AdminApp(worker), gateway)
     worker.connections = lambda: len(main.server_state.connections)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -18,6 +18,9 @@ from serve.routing.tags import rows
 
 HEAD = 200
 TAIL = 100
+# Where words are not spaced every character may begin one: less is searched, and it says as much (three times the words
+# of a Latin text).
+UNSPACED_END = 100
 # Words between the asking word and the language's name: "write a short poem about the sea in Finnish" has seven.
 REACH = 8
 # Fillers between preposition and name: "in plain simple English".
@@ -69,7 +72,8 @@ def _search(text: str) -> str | None:
         text = f"{text[:HEAD]}\n{text[-TAIL:]}"
     tables = _tables()
     if not text.isascii() and _NOT_SPACED.search(text):
-        requests = list(tables.unspaced.finditer(text))
+        ends = text if len(text) <= 2 * UNSPACED_END else f"{text[:UNSPACED_END]}\n{text[-UNSPACED_END:]}"
+        requests = list(tables.unspaced.finditer(ends))
         if requests:
             return tables.unspaced_tags[next(group for group in requests[-1].groups() if group)]
     text = text.lower()

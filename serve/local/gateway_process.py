@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 
 from serve.errors import LocalError
@@ -47,3 +50,13 @@ def check(process: subprocess.Popen[bytes], log: Path) -> None:
 def ready(admin_url: str) -> bool:
     """Whether the gateway takes requests."""
     return status_of(f"{admin_url}/readyz") == 200
+
+
+def sees(admin_url: str, models: Collection[str]) -> bool:
+    """Whether the gateway's own probes have found every one of these models healthy."""
+    try:
+        with urllib.request.urlopen(f"{admin_url}/fleet", timeout=5) as response:  # noqa: S310 - loopback
+            known = json.loads(response.read())["models"]
+    except (OSError, ValueError):
+        return False
+    return all(known.get(name, {}).get("healthy") for name in models)

@@ -182,7 +182,9 @@ def _await_ready(
         view.show(steps, now - began, state.model_ready_s)
         if gateway is not None:
             gateway_process.check(gateway, store.logs / "gateway.log")
-        if all(one.ready for one in steps) and health(state).all:
+        # The gateway probes by itself, a second later perhaps: until then it would refuse what answers already.
+        seen = gateway is None or gateway_process.sees(str(state.admin_url), state.models)
+        if seen and all(one.ready for one in steps) and health(state).all:
             return
         if now > deadline:
             raise LocalError(f"not ready after {now - began:.0f} s: {_waiting(steps)} (--timeout; logs: {store.logs})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,8 +81,3 @@ def application(model: Model, loaded: Weights, replicas: int | None = None) -> d
             }
         ],
     }
-
-
-def applications_of(config: Mapping[str, Any]) -> Iterable[str]:
-    """Names of the applications of a configuration."""
-    return [app["name"] for app in config["applications"]]

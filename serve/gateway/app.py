@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -22,7 +21,6 @@ from serve.routing.render import decision_dict
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 _JOBS = {f"/v1/{endpoint.value}": endpoint for endpoint in Endpoint}
 _MODELS = "/v1/models"
-Handler = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 
 
 class GatewayApp:

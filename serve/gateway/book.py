@@ -15,8 +15,7 @@ MAX_PENDING = 2_000  # more in one interval are accounted for at once, so that n
 class Book:
     """Finished requests that metrics and log have not seen yet.
 
-    One after the other in a tight loop they cost a third of what each costs between two requests, whose code has
-    pushed this code out of the processor's caches.
+    A request is answered first and accounted for later, together with the others of the interval.
     """
 
     def __init__(self, instruments: Instruments, journal: Journal) -> None:

@@ -24,7 +24,7 @@ class Exchange:
     """One request and its answer. Read by one task; fed by the connection.
 
     `last` is the loop time of the last sign of life, `limit_s` how much silence is allowed: the sweeper of the
-    worker compares them a few times a second, which is cheaper than a timer a read.
+    worker compares them a few times a second, instead of a timer for every read.
     """
 
     __slots__ = (

@@ -39,8 +39,6 @@ class Instruments:
         self.healthy = metrics.HEALTHY.gauge(r)
         self.connections = metrics.CONNECTIONS.gauge(r)
         for model in fleet.models:  # a panel must not be empty until the first event
-            self.ttft.labels(model.id)
-            self.duration.labels(model.id)
             self.in_flight.labels(model.id).set(0)
             self.healthy.labels(model.id).set(0)
             for code in Rejection:
@@ -50,7 +48,7 @@ class Instruments:
         self._pending: dict[tuple[Counter, tuple[str, ...]], float] = {}
 
     def _count(self, family: Counter, labels: tuple[str, ...], amount: float = 1) -> None:
-        """Adds to a counter at the next exposition: a dict is eight times quicker than a child's lock."""
+        """Adds to a counter when the batch is settled: a dict is three times quicker than a child's lock."""
         key = (family, labels)
         pending = self._pending
         pending[key] = pending.get(key, 0) + amount

@@ -50,7 +50,7 @@ _UNSUPPORTED = {
 
 _TEMPLATE_KEYS = ("chat_template", "tokenize", "continue_final_message")
 # No double has more digits, and engines parse such integers in quadratic time. Digits become 0 and are looked for as
-# one run: a search over the body in a microsecond, where a regular expression takes ten.
+# one run: a search over the body in a sixth of the time that a regular expression takes.
 _LONG_NUMBER = b"0" * 309
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(".") for i in range(256))
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')

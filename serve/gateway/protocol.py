@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with what it lacks: header limits and deadlines, a write time-out, and news of a lost client.
 
 uvicorn 0.54 with httptools holds an incomplete header open for ever and answers bad HTTP in plain text. The ASGI
-`receive()` tells of a disconnect only to a task that waits for it; a task a request costs more than the whole
-decision, so the connection calls `on_lost` instead.
+`receive()` tells of a disconnect only to a task that waits for it, and one more task a request is what this saves:
+the connection calls `on_lost` instead.
 """
 
 from __future__ import annotations

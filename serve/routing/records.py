@@ -1,6 +1,6 @@
 """What a choice is made from, and the record that it leaves: headers, logs, /v1/route and replay read the same one.
 
-The records are msgspec structs: a frozen dataclass of eight fields takes six times as long to make, and a decision
+The records are msgspec structs: a frozen dataclass of eight fields takes ten times as long to make, and a decision
 makes one for every model.
 """
 

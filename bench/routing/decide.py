@@ -15,7 +15,7 @@ from time import perf_counter
 from serve.fleet.description import Fleet
 from serve.fleet.loader import laptop, resolve
 from serve.routing import ModelState, Request, decide
-from serve.routing.language import read
+from serve.routing.observe import observe
 
 SENTENCES = (
     "Kan du hjelpe meg å skrive ein kort tekst om korleis fjordane på Vestlandet vart til under istida? ",
@@ -75,12 +75,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2000)
     rounds = parser.parse_args().rounds
-    print(f"{'characters':>10} {'models':>6} {'p50 us':>8} {'p99 us':>8} {'of it reading the language p50, p99':>40}")
+    print(f"{'characters':>10} {'models':>6} {'p50 us':>8} {'p99 us':>8} {'of it reading the text p50, p99':>40}")
     for characters in (30, 100, 900, 2000, 20_000):
         requests = prompts(characters, min(rounds, 500))
         for models in (5, 10, 100):
             fleet = fleet_of(models)
-            live = {model.id: ModelState(mean_output_tokens=200.0, in_flight=3) for model in fleet.models}
+            live = {model.id: ModelState(in_flight=3) for model in fleet.models}
             for request in requests[:20]:
                 decide(request, fleet, live, 0.0)
             whole, reading = [], []
@@ -89,7 +89,7 @@ def main() -> None:
                 began = perf_counter()
                 decide(request, fleet, live, 0.0)
                 middle = perf_counter()
-                read(request, {}, 0.5)
+                observe(request)
                 whole.append(middle - began)
                 reading.append(perf_counter() - middle)
             print(f"{characters:>10} {models:>6} {quantiles(whole)} {quantiles(reading):>40}")

@@ -18,6 +18,14 @@ class Preset(StrEnum):
     BEST = "best"
 
 
+class PriceBasis(StrEnum):
+    """Which price of a token `auto` compares."""
+
+    LIST = "list"
+    MARGINAL = "marginal"
+    AVERAGE = "average"
+
+
 # Index points below the reference model. -15 admits the 9B models in the languages where their point estimate is
 # near the 70B's, and keeps them out where they were measured far below; the 95% intervals are wider than this
 # (docs/routing.md): no floor can be both strict and supported by today's evidence.
@@ -47,6 +55,19 @@ class Routing(Frozen):
     )
     expected_output_tokens: int = Field(
         default=256, gt=0, description="Assumed answer length until a running mean is known, before `max_tokens` caps."
+    )
+    price_basis: PriceBasis = Field(
+        default=PriceBasis.LIST,
+        description="Which price models are compared by: `list` (of the description or its card), or what their GPU "
+        "hours come to per token served: `average` with idle time in it, `marginal` without. The measured ones need "
+        "an engine with a GPU price, and stay `list` until tokens were served.",
+    )
+    waiting_usd_per_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="What a second of waiting at a busy model is worth: added to its cost when models are compared. "
+        "0: cost alone decides while a model has capacity.",
     )
     min_confidence: float = Field(
         default=0.5, gt=0, lt=1, description="Below this posterior the language is `other`: never a guess."

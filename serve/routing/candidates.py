@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from serve.fleet.routing import PriceBasis
 from serve.routing import tokens
 from serve.routing.cost import expected_output
 from serve.routing.quality import passes
 from serve.routing.records import Candidate, Live, ModelState, Rejection, Request
-from serve.routing.table import TEMPLATED, VIEWS, Entry, Languages, Table, View
-from serve.routing.tags import name
+from serve.routing.table import TEMPLATED, Entry, Need, Table, View
+from serve.routing.tags import OTHER, name
 
 # A model is rejected with the first of these that holds: what nothing can change before what a minute may change.
 ORDER = (
@@ -28,20 +29,24 @@ ORDER = (
 # code), and an engine refuses what is one token too long.
 CONTEXT_MARGIN = 1.15
 
-_IDLE = ModelState()
+# Ratios of counted to expected tokens beyond this are no measurement.
+LEAST_RATIO = 0.25
+
+IDLE = ModelState()
 
 
 class Weighed(NamedTuple):
     """A candidate with what the policy needs beside the record.
 
-    `obstacle` is the first reason of ORDER that has nothing to do with language or floor: a model that a fallback may
-    still take has none.
+    `price_usd` is what it is compared by: the expected cost, and what waiting for it costs. `obstacle` is the first
+    reason of ORDER that has nothing to do with language or floor: a model that a fallback may still take has none.
     """
 
     candidate: Candidate
     view: View
     in_flight: int
     obstacle: Rejection | None
+    price_usd: float
 
 
 class Ground(NamedTuple):
@@ -57,32 +62,42 @@ class Ground(NamedTuple):
     since: str
 
 
-def weigh(
-    request: Request, table: Table, live: Live, languages: Languages, floor: float, auto: bool
-) -> tuple[Weighed, ...]:
+def weigh(request: Request, table: Table, live: Live, need: Need, floor: float, auto: bool) -> tuple[Weighed, ...]:
     """All models in order of their ids. `auto`: whether models that only answer to their name are left out."""
-    key = (languages, floor, request.endpoint.value, request.needs, auto)
-    grounds = table.grounds.get(key)
-    if grounds is None:
-        if len(table.grounds) >= VIEWS:
-            table.grounds.clear()
-        grounds = table.grounds[key] = _grounds(request, table, languages, floor, auto)
+    routing = table.fleet.routing
+    grounds = table.grounds_of(
+        (need, floor, request.endpoint.value, request.needs, auto),
+        lambda: _grounds(request, table, need, floor, auto),
+    )
     characters = max(request.characters, len(request.text))
     turns = max(request.turns, 1)
     share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, request.endpoint in TEMPLATED)
-    assumed = table.fleet.routing.expected_output_tokens
     allowed, hinted = request.allowed_models, request.hints.models
     named = None if hinted is None else {table.fleet.aliases.get(model, model) for model in hinted}
     limit = request.hints.max_cost_usd
     cap = request.max_output_tokens
     choices = max(request.choices, 1)
+    cached = request.cached_characters
+    kind_of_answer = (need.answer, need.task or "")
     weighed = []
     for view, unfit, why, unspoken, since in grounds:
         entry = view.entry
-        state = live.get(entry.id, _IDLE)
+        state = live.get(entry.id, IDLE)
         prompt = tokens.expected(view.fertility, characters, share, extra)
-        answer = expected_output(assumed, view.same_content, entry.kind, state.mean_output_tokens, cap, choices)
-        cost = prompt * entry.input_usd + answer * entry.output_usd
+        if state.token_ratios:
+            ratio = state.token_ratios.get(need.text[0] if need.text else OTHER, 1.0)
+            prompt = max(1, round(prompt * ratio)) if LEAST_RATIO <= ratio <= 1 / LEAST_RATIO else prompt
+        held = min(prompt, prompt * cached.get(entry.id, 0) // max(characters, 1)) if cached else 0
+        answer = expected_output(
+            routing.expected_output_tokens,
+            view.same_content,
+            entry.kind,
+            state.answer_tokens.get(kind_of_answer),
+            cap,
+            choices,
+        )
+        into, again, out = prices(entry, state, routing.price_basis)
+        cost = (prompt - held) * into + held * again + answer * out
         room = cap if cap is not None else answer // choices
         if allowed is not None and entry.id not in allowed:
             obstacle, detail = Rejection.NOT_ALLOWED, "the key may not use it"
@@ -95,6 +110,14 @@ def weigh(
             detail = f"{prompt} prompt + {room} output tokens with margin, {entry.context_tokens} fit"
         else:
             obstacle, detail = None, ""
+        standing = view.standing
+        delta = standing.delta
+        if state.penalties and delta is not None and entry.id != table.fleet.reference:
+            # Never of the reference: it is what others are measured against, and what answers when none of them may.
+            delta -= max(state.penalties.get(tag, 0.0) for tag in need.languages)
+            if unspoken is None and delta < floor:
+                unspoken = Rejection.BELOW_FLOOR
+                since = f"{_below(delta, floor)} (answers in wrong languages counted)"
         rejection = obstacle
         if rejection is None and unspoken is not None:
             rejection, detail = unspoken, since
@@ -102,18 +125,34 @@ def weigh(
             obstacle, late = _late(state, cost, limit)
             if rejection is None:
                 rejection, detail = obstacle, late
-        standing = view.standing
-        candidate = Candidate(entry.id, cost, prompt, answer, standing.delta, standing.status, rejection, detail)
-        weighed.append(Weighed(candidate, view, state.in_flight, obstacle))
+        candidate = Candidate(
+            entry.id, cost, prompt, answer, delta, standing.status, rejection, detail, held, state.wait_s
+        )
+        price = cost + state.wait_s * routing.waiting_usd_per_s
+        weighed.append(Weighed(candidate, view, state.in_flight, obstacle, price))
     return tuple(weighed)
 
 
-def _grounds(request: Request, table: Table, languages: Languages, floor: float, auto: bool) -> tuple[Ground, ...]:
+def prices(entry: Entry, state: ModelState, basis: PriceBasis) -> tuple[float, float, float]:
+    """USD per input, cached input and output token on this basis; list prices where nothing was measured.
+
+    What a cached token costs of an uncached one is the same on every basis.
+    """
+    measured = state.measured
+    if basis is PriceBasis.LIST or measured is None:
+        return entry.input_usd, entry.cached_usd, entry.output_usd
+    if basis is PriceBasis.MARGINAL:
+        into, out = measured.marginal_input_usd, measured.marginal_output_usd
+    else:
+        into, out = measured.average_input_usd, measured.average_output_usd
+    return into, into * (entry.cached_usd / entry.input_usd if entry.input_usd else 1.0), out
+
+
+def _grounds(request: Request, table: Table, need: Need, floor: float, auto: bool) -> tuple[Ground, ...]:
     """The part of the weighing that is the same for every request of this kind."""
-    views, proven = table.in_languages(languages)
+    views, proven = table.views_of(need)
     return tuple(
-        Ground(view, *_fitness(request, table, view.entry, auto), *_spoken(view, languages, floor, proven))
-        for view in views
+        Ground(view, *_fitness(request, table, view.entry, auto), *_spoken(view, need, floor, proven)) for view in views
     )
 
 
@@ -129,9 +168,9 @@ def _fitness(request: Request, table: Table, entry: Entry, auto: bool) -> tuple[
     return None, ""
 
 
-def _spoken(view: View, languages: Languages, floor: float, proven: bool) -> tuple[Rejection | None, str]:
+def _spoken(view: View, need: Need, floor: float, proven: bool) -> tuple[Rejection | None, str]:
     standing = view.standing
-    if not languages.needed:
+    if not need.languages:
         return None, ""
     if not standing.covered:
         missing = " and ".join(map(name, standing.missing))

@@ -8,6 +8,9 @@ from serve.fleet.card import Kind, Price
 # holds until the model's own running mean is known.
 REASONING_FACTOR = 4.0
 
+# An answer of so many tokens is no measurement.
+MOST_OUTPUT = 1e7
+
 _TOKENS_PER_M = 1_000_000
 _NANO_PER_USD = 1_000_000_000
 # A price has at most this many digits that count: USD 0.000000001 a million tokens.
@@ -22,9 +25,10 @@ def expected_output(
     The running mean of this model where one is known (it has the languages' mix in it); else `assumed` English tokens
     x `same_content`, times `REASONING_FACTOR` for reasoning models. `cap` is the caller's limit for one choice.
     """
-    each = mean if mean is not None and mean >= 0 else assumed * same_content
-    if kind is Kind.REASONING and mean is None:
-        each *= REASONING_FACTOR
+    if mean is not None and 0 <= mean < MOST_OUTPUT:
+        each = mean
+    else:
+        each = assumed * same_content * (REASONING_FACTOR if kind is Kind.REASONING else 1.0)
     if cap is not None:
         each = min(each, max(cap, 0))
     return max(1, round(each)) * max(1, choices)

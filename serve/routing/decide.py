@@ -6,18 +6,24 @@ from msgspec.structs import replace
 
 from serve.fleet.description import Fleet
 from serve.fleet.routing import Preset, floor_points
+from serve.fleet.tasks import Task
 from serve.routing import policy
 from serve.routing.candidates import Weighed, weigh
 from serve.routing.identify import scorer
-from serve.routing.language import read
+from serve.routing.language import resolve, script_of_language
+from serve.routing.observe import observe
 from serve.routing.policy import Choice, choose
 from serve.routing.reasons import sentence
-from serve.routing.records import Candidate, Decision, Language, Live, Mode, Request
-from serve.routing.table import Languages, table_of
+from serve.routing.records import Candidate, Decision, Language, Live, Mode, Observed, Request, TaskSource
+from serve.routing.table import Need, table_of
 from serve.routing.tags import OTHER, normal
 
 # A second Norwegian standard with at least this probability is provided for as well.
 BOTH_FROM = 0.1
+
+# A task that was read from the text counts from this probability: a wrong one moves the choice, none does not.
+TASK_FROM = 0.7
+_TASKS = {task.value: task for task in Task}
 
 _NORWEGIAN = frozenset(("nb", "nn"))
 
@@ -28,12 +34,19 @@ def decide(request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
     `Decision.model` is None when no model may take it; `reason_code` then says why (`serve.routing.policy.REASONS`):
     `unknown_model` for a name that the fleet does not have.
     """
+    return decide_observed(observe(request), request, fleet, live, now)
+
+
+def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
+    """`decide` from what was observed of the text: of the request, its text and turns are not looked at again."""
     table = table_of(fleet)
     routing = fleet.routing
-    reading = read(request, routing.prior, routing.min_confidence)
-    language = reading.language
-    needed = Languages(_languages(language), language.answer, reading.script)
+    language = resolve(observed, request.hints.language, request.mix, routing.prior, routing.min_confidence)
+    task, task_source = _task(observed, request.hints.task)
+    need = Need(_languages(language), language.answer, script_of_language(observed, language), task)
     floor, notes = _floor(request, fleet)
+    if request.hints.task and task_source is not TaskSource.HINT:
+        notes.append(f"the task hint is none of {', '.join(Task)}, and was not used")
     if request.hints.language and normal(request.hints.language) is None:
         notes.append("the language hint is no BCP-47 tag, and was not used")
     target = fleet.aliases.get(request.model, request.model)
@@ -41,10 +54,10 @@ def decide(request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
         mode = Mode.AUTO
     else:
         mode = Mode.EXACT if request.model in table.ids else Mode.ALIAS
-    weighed = weigh(request, table, live, needed, floor, auto=mode is Mode.AUTO)
+    weighed = weigh(request, table, live, need, floor, auto=mode is Mode.AUTO)
     candidates = tuple(one.candidate for one in weighed)
     if mode is Mode.AUTO:
-        choice = choose(weighed, fleet.reference, floor, language_known=bool(needed.needed))
+        choice = choose(weighed, fleet.reference, floor, language_known=bool(need.languages))
         if choice.ranking:
             candidates = _cleared(candidates, choice.ranking) if choice.fallback else candidates
     else:
@@ -63,6 +76,8 @@ def decide(request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
         decided_at=now,
         fallback=choice.fallback,
         notes=tuple(notes),
+        task=task,
+        task_source=task_source,
     )
 
 
@@ -81,6 +96,14 @@ def _languages(language: Language) -> tuple[str, ...]:
         return (language.tag,)
     likely = [tag for tag, p in language.posterior if tag in _NORWEGIAN and p >= BOTH_FROM]
     return tuple(sorted({language.tag, *likely}))
+
+
+def _task(observed: Observed, hint: str | None) -> tuple[Task | None, TaskSource]:
+    if hint and hint in _TASKS:
+        return _TASKS[hint], TaskSource.HINT
+    if observed.task is not None and observed.task_probability >= TASK_FROM:
+        return observed.task, TaskSource.TEXT
+    return None, TaskSource.NONE
 
 
 def _floor(request: Request, fleet: Fleet) -> tuple[float, list[str]]:

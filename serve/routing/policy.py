@@ -53,7 +53,7 @@ class Choice:
 def choose(weighed: Sequence[Weighed], reference: str, floor: float, language_known: bool) -> Choice:
     """The choice among all models.
 
-    1. Models that were not rejected, cheapest first, then least loaded, then by id.
+    1. Models that were not rejected, cheapest first (waiting is a cost), then least loaded, then by id.
     2. Where the language is unknown, cost says nothing of fitness: the reference model first, then by strength (mean
        evidence over a model's languages).
     3. Where none is left: the reference model, if language is all that speaks against it.
@@ -65,7 +65,7 @@ def choose(weighed: Sequence[Weighed], reference: str, floor: float, language_kn
         ranking = _by_strength(able, reference)
         return Choice(ranking, LANGUAGE_UNKNOWN, fallback=ranking[0] != reference)
     if able:
-        able.sort(key=lambda one: (one.candidate.cost_usd, one.in_flight, one.candidate.model))
+        able.sort(key=lambda one: (one.price_usd, one.in_flight, one.candidate.model))
         ranking = tuple(one.candidate.model for one in able)
         return Choice(ranking, CHEAPEST if len(ranking) > 1 else ONLY_CANDIDATE)
     uncovered = [
@@ -88,7 +88,7 @@ def _by_strength(models: Sequence[Weighed], reference: str) -> tuple[str, ...]:
         key=lambda one: (
             one.candidate.model != reference,
             -one.view.entry.strength,
-            one.candidate.cost_usd,
+            one.price_usd,
             one.in_flight,
             one.candidate.model,
         ),

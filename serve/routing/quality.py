@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from serve.fleet.card import EvidenceStatus, Quality
 from serve.fleet.description import Fleet, Model
+from serve.fleet.tasks import Task
 from serve.routing.tags import MACRO, members
 
 REFERENCE = "reference"
@@ -62,7 +63,9 @@ def measured_languages(fleet: Fleet) -> frozenset[str]:
     )
 
 
-def standing(model: Model, tags: Sequence[str], reference: str, measured: frozenset[str]) -> Standing:
+def standing(
+    model: Model, tags: Sequence[str], reference: str, measured: frozenset[str], task: Task | None = None
+) -> Standing:
     """The model in all of these languages at once."""
     deltas: list[float] = []
     statuses: list[str] = []

@@ -7,12 +7,15 @@ makes one for every model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
 
 from serve.fleet.routing import Floor
+from serve.fleet.tasks import Task
+
+Posterior = tuple[tuple[str, float], ...]  # (BCP-47 tag or `other`, probability), descending; sums to 1
 
 
 class Endpoint(StrEnum):
@@ -67,6 +70,14 @@ class LanguageSource(StrEnum):
     NONE = "none"  # nothing to go by: the language is `other`
 
 
+class TaskSource(StrEnum):
+    """What the task was taken from."""
+
+    HINT = "hint"
+    TEXT = "text"
+    NONE = "none"
+
+
 class Hints(msgspec.Struct, frozen=True):
     """What the caller said in `parlance: {...}` or `x-parlance-*`. None: nothing said."""
 
@@ -98,19 +109,56 @@ class Request(msgspec.Struct, frozen=True):
     needs: frozenset[Ability] = frozenset()
     hints: Hints = Hints()
     allowed_models: frozenset[str] | None = None
+    mix: Posterior | None = None  # the tenant's languages of late; where it is None the fleet's `routing.prior` counts
+    # Characters of this prompt that a model read in an earlier turn and may still have in its KV cache, by model id.
+    cached_characters: Mapping[str, int] = {}
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a request's text says, whatever fleet answers it. Replay starts from this: a log keeps no text.
+
+    `own` is the posterior of the last user turn, `earlier` that of the turns before it (looked at only where `own`
+    leaves a doubt); None says too little. `asked` is the language that an answer is asked for in (`no` where either
+    Norwegian standard will do), `task` a guess with its probability.
+    """
+
+    script: str = ""  # ISO 15924 of most letters; empty: no letters
+    own: Posterior | None = None
+    by_script: bool = False  # the script alone settled `own`
+    earlier: Posterior | None = None
+    asked: str | None = None
+    task: Task | None = None
+    task_probability: float = 0.0
+
+
+class MeasuredPrice(msgspec.Struct, frozen=True):
+    """USD per token from GPU hours: `marginal` while replicas are warm and idle, `average` with idle time in it."""
+
+    marginal_input_usd: float
+    marginal_output_usd: float
+    average_input_usd: float
+    average_output_usd: float
 
 
 @dataclass(slots=True)
 class ModelState:
-    """What is known of a model at this moment."""
+    """What is known of a model at this moment, by whoever watches it."""
 
     healthy: bool = True
     reason: str = ""
     has_capacity: bool = True
     in_flight: int = 0
-    # Of this model's recent answers, where they are comparable with the other models'; None: not known. The gateway
-    # leaves it at None: means over different traffic would make whoever got the short questions look cheap.
-    mean_output_tokens: float | None = None
+    # Seconds that a request would wait here beyond what an idle engine takes.
+    wait_s: float = 0.0
+    # Prompt tokens that engines counted for each that was expected, by language tag: bounded, near 1.
+    token_ratios: Mapping[str, float] = field(default_factory=dict)
+    # Expected tokens of one answer by (language of the answer, task); comparable between models: made from the same
+    # traffic (serve.routing.lengths).
+    answer_tokens: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    # Index points to take off the evidence in a language, for replies in a wrong one.
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    # USD per token at what this model's GPUs really served; None: the price of the description.
+    measured: MeasuredPrice | None = None
 
 
 Live = Mapping[str, ModelState]  # by model id; a model that is absent counts as healthy and idle
@@ -124,14 +172,17 @@ class Language(msgspec.Struct, frozen=True):
     """
 
     tag: str
-    posterior: tuple[tuple[str, float], ...]  # descending; sums to 1
+    posterior: Posterior
     answer: str
     source: LanguageSource
     abstained: bool = False
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One model as the choice saw it. Costs are expectations in USD."""
+    """One model as the choice saw it. Costs are expectations in USD.
+
+    `quality` is None without evidence; `quality_low` and `quality_high` bound its 95% interval where one is known.
+    """
 
     model: str
     cost_usd: float
@@ -141,6 +192,10 @@ class Candidate(msgspec.Struct, frozen=True):
     quality_status: str  # EvidenceStatus, "reference" or "none"
     rejection: Rejection | None = None
     detail: str = ""
+    cached_tokens: int = 0  # of input_tokens: probably in its KV cache, and cheaper
+    wait_s: float = 0.0
+    quality_low: float | None = None
+    quality_high: float | None = None
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -158,3 +213,5 @@ class Decision(msgspec.Struct, frozen=True):
     decided_at: float  # the `now` that was passed in, seconds since the epoch
     fallback: bool = False
     notes: tuple[str, ...] = ()
+    task: Task | None = None  # None: nothing speaks clearly; the mean of the generative tasks counts
+    task_source: TaskSource = TaskSource.NONE

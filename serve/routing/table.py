@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from serve.fleet.card import Kind, Role
+from serve.fleet.card import Kind, Price, Role
 from serve.fleet.description import Fleet, Model
 from serve.fleet.fertility import Fertility
+from serve.fleet.tasks import Task
 from serve.routing import tokens
 from serve.routing.quality import Standing, is_proven, measured_languages, standing
 from serve.routing.records import Ability, Endpoint
@@ -17,8 +18,10 @@ from serve.routing.tags import OTHER
 
 # Fleets whose tables are kept: the one in force, the one before a reload, and what a dry run compares.
 FLEETS = 8
-# Languages come in pairs (text, answer) of about 140 tags: far fewer occur than this.
+# Needs are made of about 140 tags (text, answer) and six tasks: far fewer occur than this.
 VIEWS = 4096
+
+_T = TypeVar("_T")
 
 TEMPLATED = frozenset((Endpoint.CHAT, Endpoint.RESPONSES, Endpoint.MESSAGES))
 
@@ -34,6 +37,7 @@ class Entry:
     kind: Kind
     context_tokens: int
     input_usd: float
+    cached_usd: float  # of an input token that is in the KV cache
     output_usd: float
     abilities: frozenset[Ability]
     endpoints: frozenset[Endpoint]
@@ -50,16 +54,17 @@ class View:
     standing: Standing
 
 
-class Languages(NamedTuple):
-    """What a request needs of a model: the languages of its text (both of nb and nn when either may be meant), and of
-    the answer. `text` is empty when the language is unknown; then `script` says how to count its tokens."""
+class Need(NamedTuple):
+    """What a request needs of a model: the languages of its text (both of nb and nn when either may be meant), of the
+    answer, and its task. `text` is empty when the language is unknown; then `script` says how to count its tokens."""
 
     text: tuple[str, ...]
     answer: str
     script: str
+    task: Task | None = None
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def languages(self) -> tuple[str, ...]:
         """Every language that a model must cover."""
         if self.answer == OTHER or self.answer in self.text:
             return self.text
@@ -75,32 +80,39 @@ class Table:
     ids: frozenset[str]
     measured: frozenset[str]
     serving: Mapping[Endpoint, frozenset[str]]  # ids of the models that serve an API
-    views: dict[Languages, tuple[tuple[View, ...], bool]] = field(default_factory=dict)
-    grounds: dict[Any, Any] = field(default_factory=dict)  # kept by serve.routing.candidates
+    views: dict[Need, tuple[tuple[View, ...], bool]] = field(default_factory=dict)
+    grounds: dict[Hashable, Any] = field(default_factory=dict)  # kept for serve.routing.candidates
 
-    def in_languages(self, languages: Languages) -> tuple[tuple[View, ...], bool]:
+    def views_of(self, need: Need) -> tuple[tuple[View, ...], bool]:
         """Every model in these languages, and whether any of them is covered there by more than a claim."""
-        found = self.views.get(languages)
+        found = self.views.get(need)
         if found is None:
-            views = tuple(self._view(entry, languages) for entry in self.entries)
+            views = tuple(self._view(entry, need) for entry in self.entries)
             found = views, is_proven(view.standing for view in views)
             if len(self.views) >= VIEWS:
                 self.views.clear()
-            self.views[languages] = found
+            self.views[need] = found
         return found
 
-    def _view(self, entry: Entry, languages: Languages) -> View:
+    def grounds_of(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What `make` gives for a key, kept for the next request of its kind."""
+        found: _T | None = self.grounds.get(key)
+        if found is None:
+            if len(self.grounds) >= VIEWS:
+                self.grounds.clear()
+            found = self.grounds[key] = make()
+        return found
+
+    def _view(self, entry: Entry, need: Need) -> View:
         tokenizer = entry.model.card.tokenizer
-        texts = languages.text or (OTHER,)
-        answers = (languages.answer,) if languages.answer not in languages.text else languages.text
-        script = languages.script if languages.answer == OTHER else ""
+        texts = need.text or (OTHER,)
+        answers = (need.answer,) if need.answer not in need.text else need.text
+        script = need.script if need.answer == OTHER else ""
         return View(
             entry=entry,
-            fertility=max(
-                (tokens.fertility(tokenizer, tag, languages.script) for tag in texts), key=lambda row: row.prose
-            ),
+            fertility=max((tokens.fertility(tokenizer, tag, need.script) for tag in texts), key=lambda row: row.prose),
             same_content=max(tokens.same_content(tokenizer, tag, script) for tag in answers),
-            standing=standing(entry.model, languages.needed, self.fleet.reference, self.measured),
+            standing=standing(entry.model, need.languages, self.fleet.reference, self.measured, need.task),
         )
 
 
@@ -139,11 +151,16 @@ def _entry(model: Model) -> Entry:
         kind=card.kind,
         context_tokens=model.context_tokens,
         input_usd=model.price.input_usd_per_mtok / 1e6,
+        cached_usd=_cached(model.price) / 1e6,
         output_usd=model.price.output_usd_per_mtok / 1e6,
         abilities=_abilities(model),
         endpoints=_endpoints(model),
         strength=sum(deltas) / len(deltas) if deltas else -100.0,
     )
+
+
+def _cached(price: Price) -> float:
+    return price.input_usd_per_mtok if price.cached_input_usd_per_mtok is None else price.cached_input_usd_per_mtok
 
 
 def _abilities(model: Model) -> frozenset[Ability]:

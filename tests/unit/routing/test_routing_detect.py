@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.routing import Hints, LanguageSource, Request
-from serve.routing.language import detect, read
+from serve.routing.language import detect
 from serve.routing.scripts import script_of
 
 pytestmark = pytest.mark.unit
@@ -152,8 +152,8 @@ def test_script(text: str, script: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.text(st.characters(), max_size=400), st.text(max_size=60), st.none() | st.text(max_size=12))
 def test_any_text_has_a_posterior_that_sums_to_one(text: str, earlier: str, hint: str | None) -> None:
-    reading = read(Request(text=text, earlier=(earlier,), hints=Hints(language=hint)), {"nb": 0.5}, 0.5)
-    probabilities = [p for _, p in reading.language.posterior]
+    language = detect(Request(text=text, earlier=(earlier,), hints=Hints(language=hint)), {"nb": 0.5}, 0.5)
+    probabilities = [p for _, p in language.posterior]
     assert sum(probabilities) == pytest.approx(1.0, abs=1e-6)
     assert probabilities == sorted(probabilities, reverse=True)
-    assert len({tag for tag, _ in reading.language.posterior}) == len(probabilities)
+    assert len({tag for tag, _ in language.posterior}) == len(probabilities)

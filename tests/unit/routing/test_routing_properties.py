@@ -39,7 +39,10 @@ states = st.builds(
     healthy=st.booleans() | st.just(True),
     has_capacity=st.just(True) | st.booleans(),
     in_flight=st.integers(0, 9),
-    mean_output_tokens=st.none() | st.floats(0, 900),
+    wait_s=st.floats(0, 100),
+    token_ratios=st.dictionaries(st.sampled_from(["nb", "en", "th", "other"]), st.floats()),
+    answer_tokens=st.dictionaries(st.tuples(st.sampled_from(["nb", "en", "th"]), st.just("")), st.floats()),
+    penalties=st.dictionaries(st.sampled_from(["nb", "en", "th"]), st.floats(0, 50)),
 )
 lives = st.dictionaries(st.sampled_from(("big", "m0", "m1", "m2", "m3")), states)
 requests = st.builds(
@@ -164,4 +167,4 @@ def test_numbers_out_of_range_do_not_raise() -> None:
     request = Request(text="hei", characters=-5, turns=-3, max_output_tokens=2**63, choices=0)
     assert decide(request, nordic(), {}, 0.0).model is None
     request = Request(text="hei", characters=2**70, max_output_tokens=-1, hints=Hints(max_cost_usd=float("nan")))
-    assert decide(request, nordic(), {"big": ModelState(mean_output_tokens=-1.0)}, 0.0).model is None
+    assert decide(request, nordic(), {"big": ModelState(answer_tokens={("nb", ""): -1.0})}, 0.0).model is None

@@ -10,7 +10,8 @@ from pathlib import Path
 from serve.errors import DescriptionError, LocalError, Problem
 from serve.fleet import catalogue
 from serve.fleet.card import ModelCard
-from serve.fleet.catalogue import build
+from serve.fleet.catalogue import build, build_quality
+from serve.fleet.loader import MACROLANGUAGES
 
 HELP = "known models: list, show, and build the generated files from collected facts"
 
@@ -23,7 +24,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME")
     make = actions.add_parser("build", help="write quality.tsv and gpus.yaml from CSV files of facts")
     make.add_argument(
-        "--facts", type=Path, required=True, metavar="DIR", help="quality_index.csv, gpus.csv, prices.csv"
+        "--facts",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="quality_index.csv, quality_by_task.csv, quality.csv, gpus.csv, prices.csv",
     )
     make.add_argument("--out", type=Path, default=catalogue.HERE, metavar="DIR", help="default: the catalogue itself")
 
@@ -59,10 +64,20 @@ def _list() -> None:
 
 def _build(facts: Path, out: Path) -> None:
     """Writes both files, then says where a catalogue entry's list price no longer follows from the facts."""
-    hubs = {source: name for name in catalogue.names() if (source := _card(name).source)}
+    cards = {name: _card(name) for name in catalogue.names()}
+    entries = {
+        name: build_quality.Entry(card.source, _declared(card))
+        for name, card in cards.items()
+        if card.source is not None
+    }
     prices = _text(facts / "prices.csv")
     made = {
-        "quality.tsv": build.quality_tsv(_text(facts / "quality_index.csv"), hubs),
+        "quality.tsv": build_quality.quality_tsv(
+            _text(facts / "quality_index.csv"),
+            _text(facts / "quality_by_task.csv"),
+            _text(facts / "quality.csv"),
+            entries,
+        ),
         "gpus.yaml": build.gpus_yaml(_text(facts / "gpus.csv"), prices),
     }
     for name, text in made.items():
@@ -71,12 +86,17 @@ def _build(facts: Path, out: Path) -> None:
         if not same:
             path.write_text(text, encoding="utf-8")
         print(f"{path}: {'unchanged' if same else 'written'}")
-    for source, name in hubs.items():
-        price, now = _card(name).price, build.token_price(prices, source)
+    for name, entry in entries.items():
+        price, now = cards[name].price, build.token_price(prices, entry.hub)
         if price is None or price.status != "list" or now is None:
             continue
         if (price.input_usd_per_mtok, price.output_usd_per_mtok) != now[:2]:
             print(f"{name}: the list price is {now[0]} in, {now[1]} out over {now[2]} providers now", file=sys.stderr)
+
+
+def _declared(card: ModelCard) -> frozenset[str]:
+    """What the maker claims, a macrolanguage as its members."""
+    return frozenset(part for tag in card.languages_declared for part in MACROLANGUAGES.get(tag, (tag,)))
 
 
 def _text(path: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from serve.fleet.base import Frozen, Tag, Usd
+from serve.fleet.tasks import Task
 
 
 class Kind(StrEnum):
@@ -30,8 +31,8 @@ class Role(StrEnum):
 class EvidenceStatus(StrEnum):
     """How far a quality figure can be trusted. No evidence is the absence of an entry, never a zero."""
 
-    MEASURED = "measured"  # five or more tasks
-    PARTIAL = "partial"  # two to four tasks
+    MEASURED = "measured"  # five or more tasks; for one task's figure: every benchmark family that it is read from
+    PARTIAL = "partial"  # two to four tasks; or some of the families
     PROXY = "proxy"  # measured on the model that this one was tuned from
     DECLARED = "declared"  # the maker says so
     OWN = "own"  # given by the fleet's owner
@@ -104,11 +105,8 @@ class Price(Frozen):
         return self
 
 
-class Quality(Frozen):
-    """Evidence in one language: index points (0-100) against the reference model on the same benchmarks.
-
-    `low` and `high` bound the 95% interval; None where the source gives none.
-    """
+class TaskQuality(Frozen):
+    """Evidence for one task in one language, in the same points as `Quality`."""
 
     delta: float = Field(ge=-100, le=100)
     low: float | None = Field(default=None, ge=-200, le=200)
@@ -117,12 +115,47 @@ class Quality(Frozen):
     source: str = "the fleet description"
 
     @model_validator(mode="after")
-    def _ordered(self) -> Quality:
-        if self.low is not None and self.low > self.delta:
-            raise ValueError(f"low ({self.low}) must not exceed delta ({self.delta})")
-        if self.high is not None and self.high < self.delta:
-            raise ValueError(f"high ({self.high}) must not lie below delta ({self.delta})")
+    def _ordered(self) -> TaskQuality:
+        _order(self.delta, self.low, self.high)
         return self
+
+
+class Quality(Frozen):
+    """Evidence in one language: index points (0-100) against the reference model on the same benchmarks.
+
+    `delta` is over the generative tasks; None where only single tasks have a figure. `low` and `high` bound the 95%
+    interval; None where the source gives none.
+    """
+
+    # What `_one_figure_at_least` refuses, the schema refuses.
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["delta"]}, {"required": ["tasks"]}]})
+
+    delta: float | None = Field(default=None, ge=-100, le=100, description="Needed unless `tasks` has a figure.")
+    low: float | None = Field(default=None, ge=-200, le=200)
+    high: float | None = Field(default=None, ge=-200, le=200)
+    status: EvidenceStatus = EvidenceStatus.OWN
+    source: str = "the fleet description"
+    tasks: dict[Task, TaskQuality] = Field(
+        default_factory=dict, description="By task; a task that is absent counts as `delta` says."
+    )
+
+    @model_validator(mode="after")
+    def _one_figure_at_least(self) -> Quality:
+        if self.delta is None and not self.tasks:
+            raise ValueError("give delta, or a figure under tasks")
+        if self.delta is None and (self.low is not None or self.high is not None):
+            raise ValueError("low and high need a delta between them")
+        _order(self.delta, self.low, self.high)
+        return self
+
+
+def _order(delta: float | None, low: float | None, high: float | None) -> None:
+    if delta is None:
+        return
+    if low is not None and low > delta:
+        raise ValueError(f"low ({low}) must not exceed delta ({delta})")
+    if high is not None and high < delta:
+        raise ValueError(f"high ({high}) must not lie below delta ({delta})")
 
 
 class ModelCard(Frozen):

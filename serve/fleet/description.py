@@ -42,6 +42,11 @@ class FleetFile(Frozen):
     gateway: Gateway = Gateway()
     routing: Routing = Routing()
     aliases: dict[Alias, ModelId] = Field(default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto.")
+    evidence: tuple[str, ...] = Field(
+        default=(),
+        description="Files of the owner's own evidence (`parlance quality import`), relative to this one; each counts "
+        "above the catalogue's and those before it, and below `card.quality`.",
+    )
 
 
 class Model(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from serve.errors import DescriptionError, Problem
-from serve.fleet import catalogue, yaml
+from serve.fleet import catalogue, evidence, yaml
 from serve.fleet.base import Alias
-from serve.fleet.card import ModelCard
+from serve.fleet.card import EvidenceStatus, ModelCard
 from serve.fleet.description import Fleet, FleetFile, Model, ModelEntry
 from serve.fleet.engine import Engine
 from serve.fleet.problems import dotted, problems_of, shown
@@ -25,6 +25,8 @@ MACROLANGUAGES: dict[str, tuple[str, ...]] = {"no": ("nb", "nn")}
 
 AUTO = "auto"
 
+_Evidence = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model, language, fields of `Quality`
+
 
 def load(path: Path | str) -> Fleet:
     """The fleet that a file describes, its own relative paths made absolute.
@@ -32,7 +34,7 @@ def load(path: Path | str) -> Fleet:
     Raises DescriptionError with every problem found.
     """
     path = Path(path)
-    fleet = resolve(yaml.read(path), str(path))
+    fleet = resolve(yaml.read(path), str(path), path.absolute().parent)
     keys = fleet.gateway.keys_file
     if keys is None:
         return fleet
@@ -46,18 +48,20 @@ def laptop() -> Fleet:
     return load(LAPTOP)
 
 
-def resolve(raw: Any, source: str) -> Fleet:
-    """The fleet of a parsed file; `source` names it in errors."""
+def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
+    """The fleet of a parsed file; `source` names it in errors, `folder` is where the files that it names lie (default:
+    the working directory)."""
     if not isinstance(raw, Mapping):
         value = "an empty file" if raw is None else shown(raw)
         raise DescriptionError(source, [Problem("", value, "a fleet is a mapping with `models:`")])
     problems: list[Problem] = []
     file, entries, broken = _read(raw, problems)
     models: dict[int, Model] = {}
+    own = _evidence(file, entries.values(), folder or Path(), problems)
     for index, entry in entries.items():
         if not entry.enabled:
             continue
-        model = _model(entry, f"models[{index}]", file, "clusters" in broken, problems)
+        model = _model(entry, f"models[{index}]", file, "clusters" in broken, own, problems)
         if model is not None:
             models[index] = model
     # Names that a broken entry would have had: that they are missing is no further problem.
@@ -146,10 +150,53 @@ def _claims(entry: Any) -> list[Any]:
     return [entry.get("id") or entry.get("use"), *(aliases if isinstance(aliases, list | tuple) else [])]
 
 
-def _model(entry: ModelEntry, path: str, file: FleetFile, no_clusters: bool, problems: list[Problem]) -> Model | None:
+def _evidence(file: FleetFile, entries: Iterable[ModelEntry], folder: Path, problems: list[Problem]) -> list[_Evidence]:
+    """The owner's evidence, one mapping a file. Rows of catalogue models that the fleet does not have are left out; a
+    model that nobody has heard of is a problem."""
+    names = {name for entry in entries for name in _evidence_names(entry)}
+    known = names | set(catalogue.names()) | catalogue.hubs()
+    found: list[_Evidence] = []
+    for index, name in enumerate(file.evidence):
+        try:
+            text = (folder / Path(name).expanduser()).read_text(encoding="utf-8")
+            rows = evidence.parse(text, name).rows
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(f"evidence[{index}]", shown(name), f"cannot be read: {error}"))
+            continue
+        except DescriptionError as error:
+            problems.extend(
+                Problem(f"evidence[{index}] ({name}) {one.path}", one.value, one.allowed) for one in error.problems
+            )
+            continue
+        for row in rows:
+            if row.model not in known:
+                allowed = f"a model of this fleet ({', '.join(sorted(names))}) or of the catalogue"
+                problems.append(
+                    Problem(f"evidence[{index}] ({name}) line {row.line}, model", shown(row.model), allowed)
+                )
+        found.append(evidence.by_model(rows, EvidenceStatus.OWN))
+    return found
+
+
+def _evidence_names(entry: ModelEntry) -> tuple[str, ...]:
+    """What a model may be called in evidence: hub repository, catalogue name, id; what comes later counts more."""
+    source = entry.card.get("source")
+    if source is None and entry.use in catalogue.names():
+        source = catalogue.raw(str(entry.use)).get("source")
+    return tuple(dict.fromkeys(str(name) for name in (source, entry.use, entry.id) if name))
+
+
+def _model(
+    entry: ModelEntry,
+    path: str,
+    file: FleetFile,
+    no_clusters: bool,
+    own: Sequence[_Evidence],
+    problems: list[Problem],
+) -> Model | None:
     """One entry, complete; its problems are appended, and None is returned when there are any."""
     before = len(problems)
-    card = _card(entry, path, problems)
+    card = _card(entry, path, problems, own)
     if entry.engine is not None and entry.upstream is not None:
         problems.append(Problem(path, "both `engine` and `upstream`", "give one of them"))
     elif entry.engine is None and entry.upstream is None:
@@ -184,8 +231,10 @@ def _model(entry: ModelEntry, path: str, file: FleetFile, no_clusters: bool, pro
     )
 
 
-def _card(entry: ModelEntry, path: str, problems: list[Problem]) -> ModelCard | None:
-    """The catalogue's card with the entry's overrides, or the entry's own."""
+def _card(
+    entry: ModelEntry, path: str, problems: list[Problem], own_evidence: Sequence[_Evidence] = ()
+) -> ModelCard | None:
+    """The catalogue's card with the owner's evidence and the entry's overrides, or the entry's own."""
     base: dict[str, Any] = {}
     if entry.use is not None:
         try:
@@ -196,6 +245,10 @@ def _card(entry: ModelEntry, path: str, problems: list[Problem]) -> ModelCard | 
     elif entry.id is None or not entry.card:
         problems.append(Problem(path, "", "give `use:` (a catalogue entry), or `id:` and `card:` for an own model"))
         return None
+    for file in own_evidence:
+        for name in _evidence_names(entry):
+            if name in file:
+                base["quality"] = evidence.merged(base.get("quality", {}), file[name])
     raw = merged(base, entry.card)
     # A figure and its source belong together: what the owner states replaces the catalogue's whole statement.
     if "price" in entry.card:

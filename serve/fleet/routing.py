@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from serve.fleet.base import Frozen, ModelId, Tag
+from serve.fleet.tasks import Task
 
 
 class Preset(StrEnum):
@@ -53,6 +54,11 @@ class Routing(Frozen):
         description="A preset (economy -30, balanced -15, best -3), or index points relative to the reference: "
         "-15 tolerates 15 points below it.",
     )
+    floors: dict[Task, Floor] = Field(
+        default_factory=dict,
+        description="Floors of single tasks, e.g. `{summary: economy, code: best}`; the other tasks have "
+        "`quality_floor`. A caller's own floor stands above both.",
+    )
     expected_output_tokens: int = Field(
         default=256, gt=0, description="Assumed answer length until a running mean is known, before `max_tokens` caps."
     )
@@ -75,3 +81,7 @@ class Routing(Frozen):
     prior: dict[Tag, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict, description="The mix of languages expected where a text says too little; may be empty."
     )
+
+    def floor(self, task: Task | None = None) -> float:
+        """The floor of a task in index points; None: of a request whose task is not known."""
+        return floor_points(self.floors.get(task, self.quality_floor) if task is not None else self.quality_floor)

@@ -14,7 +14,7 @@ BEGIN: Final = "<!-- reference -->\n"
 END: Final = "<!-- /reference -->"
 
 # Parts of a card that a fleet states as a whole: half a price has no source.
-_WHOLE = ("Price", "Quality")
+_WHOLE = ("Price", "Quality", "TaskQuality")
 
 
 def json_schema() -> Schema:

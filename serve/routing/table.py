@@ -142,7 +142,7 @@ def table_of(fleet: Fleet) -> Table:
 
 def _entry(model: Model) -> Entry:
     card = model.card
-    deltas = [quality.delta for quality in card.quality.values()]
+    deltas = [quality.delta for quality in card.quality.values() if quality.delta is not None]
     return Entry(
         model=model,
         id=model.id,

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import copy
-import csv
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from serve.fleet import yaml
+from serve.fleet import evidence, yaml
 
 HERE = Path(__file__).parent
 
@@ -32,6 +31,12 @@ def raw(name: str) -> dict[str, Any]:
     return copy.deepcopy(_read(name))
 
 
+@cache
+def hubs() -> frozenset[str]:
+    """Hub repositories of the catalogue's models."""
+    return frozenset(str(source) for name in names() if (source := _read(name).get("source")))
+
+
 def raw_gpus() -> dict[str, Any]:
     """`gpus.yaml` by GPU name, not yet validated."""
     return dict(yaml.read(HERE / "gpus.yaml")["gpus"])
@@ -46,16 +51,13 @@ def _read(name: str) -> dict[str, Any]:
 
 
 @cache
-def _quality() -> dict[str, dict[str, Any]]:
-    """By model and language, from quality.tsv. An empty cell is left out: never 0."""
-    found: dict[str, dict[str, Any]] = {}
-    text = (HERE / "quality.tsv").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    for row in csv.DictReader(lines, dialect="excel-tab"):
-        figures = {key: float(row[key]) for key in ("delta", "low", "high") if row[key]}
-        found.setdefault(row["model"], {})[row["language"]] = {
-            **figures,
-            "status": row["status"],
-            "source": row["source"],
-        }
-    return found
+def quality() -> evidence.Evidence:
+    """The evidence that the catalogue ships, rows without figures included. Raises DescriptionError when damaged."""
+    path = HERE / "quality.tsv"
+    return evidence.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def _quality() -> dict[str, dict[str, dict[str, Any]]]:
+    """`quality` of cards, by model and language. What has no figure is left out: never 0."""
+    return evidence.by_model(quality().rows)

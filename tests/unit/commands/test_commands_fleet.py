@@ -119,7 +119,7 @@ def test_the_catalogue_is_built(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 def test_a_list_price_that_no_longer_follows_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for name in ("quality_index.csv", "gpus.csv", "prices.csv"):
+    for name in ("quality_index.csv", "quality_by_task.csv", "quality.csv", "gpus.csv", "prices.csv"):
         text = (FACTS / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(
             text.replace("google/gemma-2-9b-it,Novita,0.08,0.08", "google/gemma-2-9b-it,Novita,9,9")

@@ -1,4 +1,4 @@
-"""quality.tsv and gpus.yaml from a small sample of the collected facts."""
+"""gpus.yaml and list prices from a small sample of the collected facts."""
 
 from __future__ import annotations
 
@@ -14,54 +14,10 @@ from serve.fleet.catalogue import build
 pytestmark = pytest.mark.unit
 
 FACTS = Path(__file__).with_name("facts")
-HUBS = {
-    "google/gemma-2-9b-it": "gemma",
-    "lightblue/suzume-llama-3-8B-multilingual": "suzume",
-    "meta-llama/Llama-3.3-70B-Instruct": "llama",
-    "norallm/normistral-11b-thinking": "thinking",
-}
 
 
 def text(name: str) -> str:
     return (FACTS / name).read_text(encoding="utf-8")
-
-
-def quality() -> dict[tuple[str, str], list[str]]:
-    lines = [line.split("\t") for line in build.quality_tsv(text("quality_index.csv"), HUBS).splitlines()]
-    rows = [line for line in lines if not line[0].startswith("#")]
-    assert tuple(rows[0]) == build.QUALITY_COLUMNS
-    return {(row[0], row[1]): row[2:] for row in rows[1:]}
-
-
-def test_quality_rows_are_those_with_numbers_of_known_models() -> None:
-    assert set(quality()) == {
-        ("gemma", "fo"),
-        ("gemma", "fr"),
-        ("gemma", "nb"),
-        ("suzume", "fo"),
-        ("suzume", "fr"),
-        ("suzume", "nb"),
-        ("thinking", "fo"),
-        ("thinking", "nb"),
-    }
-
-
-def test_delta_is_the_generative_tasks_within_the_interval_of_all() -> None:
-    # The row reads: all -4.5 [-26.5, 17.4], generative -9.7.
-    assert quality()["gemma", "nb"] == ["-9.7", "-26.5", "17.4", "measured", "EuroEval, 7 tasks"]
-    delta, low, high, status, source = quality()["suzume", "nb"]
-    assert (delta, low, high, status) == ("-20.0", "-44.1", "0.4", "proxy")
-    assert "values of Meta-Llama-3-8B-Instruct" in source
-
-
-def test_an_interval_always_holds_its_delta() -> None:
-    for delta, low, high, *_ in quality().values():
-        assert float(low) <= float(delta) <= float(high)
-
-
-def test_the_same_facts_give_the_same_bytes_whatever_their_order() -> None:
-    head, *rows = text("quality_index.csv").splitlines(keepends=True)
-    assert build.quality_tsv(head + "".join(reversed(rows)), HUBS) == build.quality_tsv(text("quality_index.csv"), HUBS)
 
 
 def test_a_gpus_price_is_the_median_of_what_is_on_demand_and_undisputed() -> None:
@@ -91,7 +47,7 @@ def test_no_price_found_is_none() -> None:
 def test_unknown_gpus_and_broken_tables_are_said() -> None:
     with pytest.raises(DescriptionError, match=r"line 2: 'B300': give it a name in GPUS"):
         build.gpus_yaml(text("gpus.csv").replace("H100 SXM5", "B300"), text("prices.csv"))
-    with pytest.raises(DescriptionError, match="has no column model, language"):
-        build.quality_tsv("a,b\n1,2\n", HUBS)
-    with pytest.raises(DescriptionError, match=r"line 3: 'much': a number"):
-        build.quality_tsv(text("quality_index.csv").replace("-9.7", "much"), HUBS)
+    with pytest.raises(DescriptionError, match="has no column kind"):
+        build.gpus_yaml(text("gpus.csv"), "a,b\n1,2\n")
+    with pytest.raises(DescriptionError, match=r"line 2: 'much': a number"):
+        build.gpus_yaml(text("gpus.csv").replace(",3350,", ",much,"), text("prices.csv"))

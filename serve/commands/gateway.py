@@ -13,6 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fleet", type=Path, help="fleet description; default: the laptop's")
     parser.add_argument("--host", help="address for clients; default: the description's")
     parser.add_argument("--port", type=int, help="port for clients; default: the description's")
+    parser.add_argument("--state-dir", help="where to keep what it learns and the decision log")
     parser.add_argument("--admin-port", type=int, help="port for operators; default: the description's")
 
 
@@ -26,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
 
     path: Path = args.fleet or loader.LAPTOP
     given = {"host": args.host, "port": args.port, "admin_port": args.admin_port}
+    if args.state_dir is not None:
+        given["state_dir"] = str(Path(args.state_dir).absolute())
     over = {name: value for name, value in given.items() if value is not None}
     fleet = loader.load(path)
     try:

@@ -52,6 +52,17 @@ class Health(Frozen):
     failures: int = Field(default=2, ge=1, le=100, description="Failed probes in a row that make a model unhealthy.")
 
 
+class DecisionLog(Frozen):
+    """What every decision was made from, for `parlance replay`: JSON lines in `state_dir`, rotated by size."""
+
+    enabled: bool = Field(default=True, description="Written where `state_dir` is given.")
+    file_bytes: int = Field(default=64 * MIB, ge=64 * KIB, le=4096 * MIB, description="A file's size; then the next.")
+    files: int = Field(default=8, ge=1, le=1000, description="Files kept, the current one included.")
+    texts: bool = Field(
+        default=False, description="Whether the last user turn is written too. Off: no prompt ever reaches the disk."
+    )
+
+
 class Gateway(Frozen):
     """One gateway worker. Prices, keys and limits change here without touching a GPU."""
 
@@ -63,6 +74,12 @@ class Gateway(Frozen):
         default=None,
         description="YAML of hashed API keys (`parlance keys`); relative to the fleet file. None: loopback only.",
     )
+    state_dir: str | None = Field(
+        default=None,
+        description="Where the gateway keeps what it has learnt, and the decision log; relative to the fleet file "
+        "(`parlance gateway --state-dir`). None: nothing is kept on disk.",
+    )
+    decision_log: DecisionLog = DecisionLog()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()

@@ -61,8 +61,8 @@ class GatewayApp:
             body = await read_body(receive, headers, self._worker.settings.limits)
             endpoint, body = route_endpoint(body)
             parsed = parse(body, endpoint, headers, self._worker.settings.limits)
-            decision, _ = choose(self._worker, parsed, caller)
-            await respond(send, 200, msgspec.json.encode(decision_dict(decision)), head)
+            chosen = choose(self._worker, parsed, caller)
+            await respond(send, 200, msgspec.json.encode(decision_dict(chosen.decision)), head)
         elif is_model:
             await respond(send, 200, msgspec.json.encode(self._model(path[len(_MODELS) + 1 :], caller.models)), head)
         else:

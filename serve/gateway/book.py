@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from serve.gateway.decision_log import DecisionFile
 from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
-from serve.gateway.record import Finished, record_of
+from serve.gateway.record import Finished, entry, record_of
 
 FLUSH_S = 0.2
 MAX_PENDING = 2_000  # more in one interval are accounted for at once, so that none is held long
@@ -18,8 +19,9 @@ class Book:
     A request is answered first and accounted for later, together with the others of the interval.
     """
 
-    def __init__(self, instruments: Instruments, journal: Journal) -> None:
+    def __init__(self, instruments: Instruments, journal: Journal, decisions: DecisionFile | None = None) -> None:
         self._instruments = instruments
+        self._decisions = decisions
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._pending: list[Finished] = []
@@ -39,8 +41,13 @@ class Book:
             self._timer.cancel()
             self._timer = None
         pending, self._pending = self._pending, []
+        decisions = self._decisions
         for done in pending:
             self._instruments.count(done)
             self._journal.write(record_of(done))
+            if decisions is not None and (line := entry(done, decisions.texts)) is not None:
+                decisions.add(line)
         self._instruments.settle()
         self._journal.flush()
+        if decisions is not None:
+            decisions.flush()

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from serve.errors import Forbidden, NoModel, NotFound, Overloaded, ParlanceError, Unavailable
 from serve.gateway.auth import Caller
 from serve.gateway.body import Parsed
-from serve.routing import decide, policy
-from serve.routing.records import Decision
+from serve.routing import policy
+from serve.routing.decide import decide_observed
+from serve.routing.log import State, states_of
+from serve.routing.observe import observe
+from serve.routing.records import Decision, Observed, Request
 
 if TYPE_CHECKING:
     from serve.gateway.worker import Worker
 
 
-def choose(worker: Worker, parsed: Parsed, caller: Caller) -> tuple[Decision, float]:
-    """The decision for a request of this caller, and how long it took in seconds."""
+_NO_STATES: Mapping[str, State] = {}
+
+
+class Chosen(msgspec.Struct, frozen=True, gc=False):
+    """A decision with what it was made from, and how long it took in seconds."""
+
+    decision: Decision
+    request: Request
+    observed: Observed
+    states: Mapping[str, State]  # what the decision log keeps of the models; empty where none is written
+    seconds: float
+
+
+def choose(worker: Worker, parsed: Parsed, caller: Caller) -> Chosen:
+    """The decision for a request of this caller."""
     request = parsed.request
     if caller.models is not None:
         request = replace(request, allowed_models=caller.models)
     began = perf_counter()
-    decision = decide(request, worker.fleet, worker.live, time())
-    return decision, perf_counter() - began
+    observed = observe(request)
+    decision = decide_observed(observed, request, worker.fleet, worker.live, time())
+    states = states_of(worker.live, decision) if worker.decisions is not None else _NO_STATES
+    return Chosen(decision, request, observed, states, perf_counter() - began)
 
 
 def no_model(decision: Decision) -> ParlanceError:

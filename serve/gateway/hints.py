@@ -9,6 +9,7 @@ import msgspec
 
 from serve.errors import BadRequest
 from serve.fleet.routing import Preset
+from serve.fleet.tasks import Task
 from serve.gateway import parameters
 from serve.routing.records import Hints
 from serve.routing.tags import normal
@@ -22,6 +23,8 @@ class _HintsBody(msgspec.Struct, forbid_unknown_fields=True):
     models: list[str] | None = None
     session: str | None = None
 
+
+_TASKS = tuple(task.value for task in Task)
 
 _hints = msgspec.json.Decoder(_HintsBody | None)
 
@@ -50,9 +53,15 @@ def read_hints(raw: msgspec.Raw | None, headers: Mapping[bytes, bytes]) -> Hints
             f"parlance.quality_floor: {floor} is out of range: -100 to 100", param="parlance.quality_floor"
         )
     models = body.models or [m.strip() for m in (_header(headers, "models") or "").split(",") if m.strip()] or None
+    task = body.task or _header(headers, "task")
+    if task is not None and task not in _TASKS:
+        raise BadRequest(
+            f"parlance.task: {parameters.shown(task)} is no task: {', '.join(_TASKS)} are allowed",
+            param="parlance.task",
+        )
     return Hints(
         language=language,
-        task=(body.task or _header(headers, "task") or "")[:64] or None,
+        task=task,
         quality_floor=Preset(floor) if isinstance(floor, str) else floor,
         max_cost_usd=cost,
         models=tuple(models) if models else None,

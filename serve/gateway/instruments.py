@@ -69,8 +69,8 @@ class Instruments:
         language = self.language(decision.language.tag) if decision else "other"
         reason = decision.reason_code if decision else "none"
         self._count(self.requests, (model or NO_MODEL, language, str(done.status or 500), reason))
-        if decision is not None:
-            self.decision.observe(done.decision_s)
+        if done.chosen is not None and decision is not None:
+            self.decision.observe(done.chosen.seconds)
             for candidate in decision.candidates:
                 if candidate.rejection is not None:
                     self._count(self.rejections, (candidate.model, candidate.rejection))

@@ -12,7 +12,7 @@ from serve import errors
 from serve.errors import ParlanceError
 from serve.gateway.auth import ANYONE, Caller
 from serve.gateway.body import Parsed, parse
-from serve.gateway.choice import choose, no_model
+from serve.gateway.choice import Chosen, choose, no_model
 from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
@@ -51,9 +51,8 @@ class Job:
         "arrived",
         "attempts",
         "caller",
-        "decision",
+        "chosen",
         "decision_id",
-        "decision_s",
         "endpoint",
         "exchange",
         "first_byte_s",
@@ -82,8 +81,7 @@ class Job:
         self.arrived = perf_counter()
         self.caller: Caller = ANYONE
         self.parsed: Parsed | None = None
-        self.decision: Decision | None = None
-        self.decision_s = 0.0
+        self.chosen: Chosen | None = None
         self.model: str | None = None
         self.exchange: Exchange | None = None
         self.left = False
@@ -137,8 +135,8 @@ class Job:
 
     def _decide(self, parsed: Parsed) -> Decision:
         worker = self.worker
-        decision, self.decision_s = choose(worker, parsed, self.caller)
-        self.decision = decision
+        self.chosen = choose(worker, parsed, self.caller)
+        decision = self.chosen.decision
         if decision.model is None:
             raise no_model(decision)
         return decision
@@ -318,8 +316,7 @@ class Job:
                 self.caller,
                 self.attempts,
                 self.model,
-                self.decision,
-                self.decision_s,
+                self.chosen,
                 perf_counter() - self.arrived,
                 self.first_byte_s,
                 self.usage,

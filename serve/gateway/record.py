@@ -8,7 +8,9 @@ import msgspec
 
 from serve.errors import ParlanceError
 from serve.gateway.auth import Caller
+from serve.gateway.choice import Chosen
 from serve.gateway.stream import Usage
+from serve.routing.log import Entry, Outcome, entry_of
 from serve.routing.records import Decision, Endpoint
 
 
@@ -23,13 +25,17 @@ class Finished(msgspec.Struct, gc=False):
     caller: Caller
     attempts: int
     model: str | None  # that answered, or was asked last
-    decision: Decision | None
-    decision_s: float
+    chosen: Chosen | None
     seconds: float
     first_byte_s: float | None
     usage: Usage | None
     nano_usd: int
     error: ParlanceError | None
+
+    @property
+    def decision(self) -> Decision | None:
+        """What was decided; None when the request never came so far."""
+        return None if self.chosen is None else self.chosen.decision
 
 
 def record_of(done: Finished) -> dict[str, Any]:
@@ -55,6 +61,7 @@ def record_of(done: Finished) -> dict[str, Any]:
             "language_source": decision.language.source,
             "posterior": decision.language.posterior[:3],
             "answer_language": decision.language.answer,
+            "task": decision.task,
             "reason": decision.reason_code,
             "why": decision.reason,
             "fallback": decision.fallback,
@@ -75,3 +82,24 @@ def record_of(done: Finished) -> dict[str, Any]:
     if error is not None:
         record["error"] = {"code": error.code, "message": error.message[:500], "param": error.param}
     return record
+
+
+def entry(done: Finished, with_text: bool) -> Entry | None:
+    """What the decision log says of a request; None when nothing was decided."""
+    chosen = done.chosen
+    if chosen is None:
+        return None
+    usage = done.usage
+    outcome = Outcome(
+        status=done.status,
+        model=done.model,
+        attempts=done.attempts,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else None,
+        nano_usd=done.nano_usd,
+    )
+    tenant = done.caller.tenant
+    return entry_of(
+        chosen.decision, chosen.request, chosen.observed, chosen.states, done.decision_id, tenant, outcome, with_text
+    )

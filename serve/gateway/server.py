@@ -38,7 +38,8 @@ def run(fleet: Fleet, directory: Path) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if keys is None:
         log.warning("no API keys are configured: whoever reaches %s may call, so it is loopback only", gateway.host)
-    uvloop.run(_serve(fleet, keys, clients, operators))
+    state_dir = directory / gateway.state_dir if gateway.state_dir is not None else None
+    uvloop.run(_serve(fleet, keys, clients, operators, state_dir))
     return 0
 
 
@@ -88,8 +89,14 @@ def _server(app: GatewayApp | AdminApp, gateway: Gateway) -> _Server:
     )
 
 
-async def _serve(fleet: Fleet, keys: tuple[Key, ...] | None, clients: socket.socket, operators: socket.socket) -> None:
-    worker = Worker(fleet, keys, sys.stdout.fileno())
+async def _serve(
+    fleet: Fleet,
+    keys: tuple[Key, ...] | None,
+    clients: socket.socket,
+    operators: socket.socket,
+    state_dir: Path | None,
+) -> None:
+    worker = Worker(fleet, keys, sys.stdout.fileno(), state_dir)
     gateway = fleet.gateway
     main, admin = _server(GatewayApp(worker), gateway), _server(AdminApp(worker), gateway)
     worker.connections = lambda: len(main.server_state.connections)

@@ -13,6 +13,7 @@ from serve.errors import LocalError, UpstreamTimeout
 from serve.fleet import Fleet
 from serve.gateway.auth import Key, Keyring, load_keys
 from serve.gateway.book import Book
+from serve.gateway.decision_log import DecisionFile
 from serve.gateway.exchange import Exchange
 from serve.gateway.health import HealthWatch
 from serve.gateway.instruments import Instruments
@@ -44,7 +45,11 @@ def keys_of(fleet: Fleet, directory: Path) -> tuple[Key, ...] | None:
 class Worker:
     """State of one gateway process. Made inside the event loop."""
 
-    def __init__(self, fleet: Fleet, keys: tuple[Key, ...] | None, log_descriptor: int) -> None:
+    def __init__(
+        self, fleet: Fleet, keys: tuple[Key, ...] | None, log_descriptor: int, state_dir: Path | None = None
+    ) -> None:
+        """`state_dir` is where it keeps what it learns and the decision log; None: nowhere. Raises LocalError when that
+        directory cannot be written to."""
         self.fleet = fleet
         self.settings = fleet.gateway
         self.loop = asyncio.get_running_loop()
@@ -53,7 +58,9 @@ class Worker:
         self.upstreams = {model.id: Upstream(model, fleet, self.settings.timeouts) for model in fleet.models}
         self.live = {model_id: upstream.state for model_id, upstream in self.upstreams.items()}
         self.instruments = Instruments(fleet)
-        self.book = Book(self.instruments, Journal(log_descriptor))
+        logged = state_dir is not None and self.settings.decision_log.enabled
+        self.decisions = DecisionFile(state_dir, self.settings.decision_log) if state_dir and logged else None
+        self.book = Book(self.instruments, Journal(log_descriptor), self.decisions)
         self.retries = RetryBudget(self.settings.retry)
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
         self.active: set[Exchange] = set()
@@ -77,6 +84,8 @@ class Worker:
         for upstream in self.upstreams.values():
             upstream.pool.close()
         self.book.flush()
+        if self.decisions is not None:
+            self.decisions.close()
 
     @property
     def ready(self) -> bool:

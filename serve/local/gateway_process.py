@@ -16,8 +16,8 @@ from serve.local.serve_api import status_of
 from serve.local.state import Ports
 
 
-def start(fleet: Path, ports: Ports, marker: str, log: Path) -> subprocess.Popen[bytes]:
-    """The started process; its output goes to `log`."""
+def start(fleet: Path, ports: Ports, marker: str, log: Path, state_dir: Path) -> subprocess.Popen[bytes]:
+    """The started process; its output goes to `log`, its state to `state_dir`."""
     with log.open("wb") as output:
         return subprocess.Popen(
             [
@@ -31,6 +31,8 @@ def start(fleet: Path, ports: Ports, marker: str, log: Path) -> subprocess.Popen
                 str(ports.gateway),
                 "--admin-port",
                 str(ports.admin),
+                "--state-dir",
+                str(state_dir),
             ],
             env={**os.environ, MARKER: marker, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,

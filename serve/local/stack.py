@@ -149,7 +149,9 @@ def _start(state: State, wanted: Plan, options: Options, store: Store, view: Vie
     serve_api.deploy(state.dashboard_url, config, min(deadline, time.monotonic() + DEPLOY_TIMEOUT_S))
     gateway = None
     if options.gateway:
-        gateway = gateway_process.start(wanted.file, state.ports, state.marker, store.logs / "gateway.log")
+        gateway = gateway_process.start(
+            wanted.file, state.ports, state.marker, store.logs / "gateway.log", store.root / "gateway"
+        )
         started(gateway)
     _await_ready(state, store, view, began, deadline, gateway)
     state.phase = "ready"

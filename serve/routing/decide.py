@@ -43,7 +43,7 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
     routing = fleet.routing
     language = resolve(observed, request.hints.language, request.mix, routing.prior, routing.min_confidence)
     task, task_source = _task(observed, request.hints.task)
-    need = Need(_languages(language), language.answer, script_of_language(observed, language), task)
+    need = Need(languages_of_text(language), language.answer, script_of_language(observed, language), task)
     floor, notes = _floor(request, fleet)
     if request.hints.task and task_source is not TaskSource.HINT:
         notes.append(f"the task hint is none of {', '.join(Task)}, and was not used")
@@ -87,7 +87,7 @@ def prepare(fleet: Fleet) -> None:
     table_of(fleet)
 
 
-def _languages(language: Language) -> tuple[str, ...]:
+def languages_of_text(language: Language) -> tuple[str, ...]:
     """The languages of the text that a model must cover: the most probable, and the other Norwegian standard when it
     may be meant; none when the language is unknown."""
     if language.tag == OTHER:

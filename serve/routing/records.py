@@ -78,7 +78,7 @@ class TaskSource(StrEnum):
     NONE = "none"
 
 
-class Hints(msgspec.Struct, frozen=True):
+class Hints(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the caller said in `parlance: {...}` or `x-parlance-*`. None: nothing said."""
 
     language: str | None = None
@@ -89,7 +89,7 @@ class Hints(msgspec.Struct, frozen=True):
     session: str | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the choice needs of a request: no body, no headers, nobody's name.
 
     `text` is what the language is read from (the last user turn, capped by the caller), `earlier` the user turns
@@ -114,7 +114,7 @@ class Request(msgspec.Struct, frozen=True):
     cached_characters: Mapping[str, int] = {}
 
 
-class Observed(msgspec.Struct, frozen=True):
+class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a request's text says, whatever fleet answers it. Replay starts from this: a log keeps no text.
 
     `own` is the posterior of the last user turn, `earlier` that of the turns before it (looked at only where `own`

@@ -23,6 +23,7 @@ def decision_dict(decision: Decision) -> dict[str, Any]:
             "abstained": language.abstained,
             "posterior": [{"tag": tag, "probability": round(p, 4)} for tag, p in language.posterior],
         },
+        "task": {"name": decision.task, "source": decision.task_source.value},
         "quality_floor": decision.floor,
         "reason": decision.reason,
         "reason_code": decision.reason_code,
@@ -42,6 +43,9 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "output_tokens": one.output_tokens,
         "quality": one.quality,
         "quality_status": one.quality_status,
+        "quality_interval": None if one.quality_low is None else [one.quality_low, one.quality_high],
+        "cached_tokens": one.cached_tokens,
+        "wait_s": one.wait_s,
         "rejection": None if one.rejection is None else one.rejection.value,
         "detail": one.detail,
     }
@@ -57,6 +61,8 @@ def decision_text(decision: Decision) -> str:
         f"model     {decision.model or '(none)'}   [{decision.mode.value}, {decision.reason_code}]",
         f"language  {language.tag} from {language.source.value}: {posterior}",
         f"answer    {language.answer} ({name(language.answer)})",
+        f"task      {decision.task or 'not known: the mean of the generative tasks counts'}"
+        + (f" ({decision.task_source.value})" if decision.task else ""),
         f"floor     {decision.floor:+g} points against the reference",
         "",
     ]

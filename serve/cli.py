@@ -20,6 +20,8 @@ COMMANDS = {
     "route": "serve.commands.route",
     "fleet": "serve.commands.fleet",
     "catalogue": "serve.commands.catalogue",
+    "replay": "serve.commands.replay",
+    "evaluate": "serve.commands.evaluate",
 }
 
 

@@ -32,7 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--language", type=_language, metavar="TAG", help="hint: the language of the text (BCP-47)")
     parser.add_argument(
-        "--floor", type=_floor, help="economy, balanced, best, or index points against the reference (-100 to 100)"
+        "--floor",
+        type=floor_argument,
+        help="economy, balanced, best, or index points against the reference (-100 to 100)",
     )
     parser.add_argument("--max-tokens", type=_positive, metavar="N", help="the caller's cap on the answer")
     parser.add_argument("--max-cost", type=_usd, metavar="USD", help="hint: the most that the request may cost")
@@ -92,7 +94,8 @@ def _language(value: str) -> str:
     return value
 
 
-def _floor(value: str) -> Floor:
+def floor_argument(value: str) -> Floor:
+    """A floor as it is written on the command line. Raises ArgumentTypeError."""
     if value in tuple(Preset):
         return Preset(value)
     try:

@@ -41,6 +41,7 @@ class Exchange:
         "last",
         "limit_s",
         "status",
+        "streamed",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit_s: float) -> None:
@@ -50,6 +51,7 @@ class Exchange:
         self.buffered = 0
         self.connection: Connection | None = None
         self.status = 0
+        self.streamed = False  # asked for as a stream: its first byte tells of the queue, a whole answer's does not
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_type = b""
         self.framed = False  # has a length or chunks

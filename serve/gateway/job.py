@@ -192,6 +192,8 @@ class Job:
                 opened=self._opened,
             )
             worker.active.add(exchange)
+            exchange.streamed = parsed.stream
+            sent = exchange.last
             upstream.waiting.add(exchange)
             try:
                 await exchange.start()
@@ -199,6 +201,7 @@ class Job:
                     raise translate(exchange.status, await read_all(exchange, MAX_ERROR_BODY), upstream.model.id)
                 if parsed.stream and exchange.content_type.startswith(b"text/event-stream"):
                     first = await exchange.read()
+                    upstream.waits.first_byte(exchange.last - sent, exchange.last)
                 else:
                     return await self._whole(upstream, await read_all(exchange, MAX_WHOLE_ANSWER), exchange, decision)
             finally:
@@ -270,6 +273,7 @@ class Job:
         if editor.usage is None and editor.events:
             expected = next((c.input_tokens for c in decision.candidates if c.model == upstream.model.id), 0)
             editor.usage = Usage(expected, 0, editor.events, estimated=True)
+        if editor.usage is not None:  # also where the client did not ask for it, and its chunk was left out
             self._price(upstream)(editor.usage)
         self.usage = editor.usage
 

@@ -10,6 +10,7 @@ from serve.fleet import Fleet, Model
 from serve.fleet.gateway import Timeouts
 from serve.gateway.client import Origin, Pool
 from serve.gateway.exchange import Exchange
+from serve.gateway.waits import Waits
 from serve.routing.records import Endpoint, ModelState
 
 
@@ -24,6 +25,7 @@ class Upstream:
         self.probed = model.upstream is None
         self.state = ModelState(healthy=not self.probed, reason="not probed yet" if self.probed else "")
         self.waiting: set[Exchange] = set()
+        self.waits = Waits()
         self.remote_name = (model.upstream.model if model.upstream else None) or model.id
         self._head = {endpoint: self._request_head(endpoint) for endpoint in Endpoint}
         self.health_request = self._get(b"/health")
@@ -73,6 +75,11 @@ class Upstream:
         self.state.reason = reason
         for exchange in tuple(self.waiting):
             exchange.fail(engine_down(self.model.id))
+
+    def look_at_queue(self, now: float) -> None:
+        """Brings `state.wait_s` up to date. `now` is the loop's time."""
+        oldest = max((now - exchange.last for exchange in self.waiting if exchange.streamed), default=0.0)
+        self.state.wait_s = round(self.waits.expected(now, oldest), 3)
 
     def came_up(self) -> None:
         """A replica answers again."""

@@ -99,10 +99,13 @@ class Worker:
         return hashlib.sha256(f"parlance-cache\0{tenant}".encode()).hexdigest()[:24]
 
     async def _sweep(self) -> None:
-        """Ends exchanges that have been silent for too long: one pass a quarter second instead of a timer a read."""
+        """Ends exchanges that have been silent for too long, and looks how long requests wait: one pass a quarter
+        second instead of a timer a read."""
         while True:
             await asyncio.sleep(SWEEP_S)
             now = self.loop.time()
+            for upstream in self.upstreams.values():
+                upstream.look_at_queue(now)
             for exchange in tuple(self.active):
                 connection = exchange.connection
                 if connection is not None and connection.paused:

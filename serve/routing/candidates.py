@@ -126,7 +126,18 @@ def weigh(request: Request, table: Table, live: Live, need: Need, floor: float, 
             if rejection is None:
                 rejection, detail = obstacle, late
         candidate = Candidate(
-            entry.id, cost, prompt, answer, delta, standing.status, rejection, detail, held, state.wait_s
+            entry.id,
+            cost,
+            prompt,
+            answer,
+            delta,
+            standing.status,
+            rejection,
+            detail,
+            held,
+            state.wait_s,
+            standing.low,
+            standing.high,
         )
         price = cost + state.wait_s * routing.waiting_usd_per_s
         weighed.append(Weighed(candidate, view, state.in_flight, obstacle, price))

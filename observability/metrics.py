@@ -100,6 +100,12 @@ REJECTIONS = Metric(
 ERRORS = Metric("parlance_errors_total", Kind.COUNTER, "Errors that callers were told, by their code.", ("code",))
 IN_FLIGHT = Metric("parlance_in_flight_requests", Kind.GAUGE, "Requests that wait for or read an answer.", ("model",))
 HEALTHY = Metric("parlance_model_healthy", Kind.GAUGE, "1 while a replica of the model answers probes.", ("model",))
+LOG_LOST = Metric(
+    "parlance_log_entries_lost_total",
+    Kind.COUNTER,
+    "Entries that could not be written: `log` is journal (standard output) or decisions (the decision log).",
+    ("log",),
+)
 CONNECTIONS = Metric("parlance_client_connections", Kind.GAUGE, "Open connections of clients.")
 
 GATEWAY = (
@@ -115,4 +121,5 @@ GATEWAY = (
     IN_FLIGHT,
     HEALTHY,
     CONNECTIONS,
+    LOG_LOST,
 )

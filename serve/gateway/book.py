@@ -49,5 +49,7 @@ class Book:
                 decisions.add(line)
         self._instruments.settle()
         self._journal.flush()
+        self._instruments.lost("journal", self._journal.dropped)
         if decisions is not None:
             decisions.flush()
+            self._instruments.lost("decisions", decisions.dropped)

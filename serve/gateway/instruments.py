@@ -38,6 +38,9 @@ class Instruments:
         self.in_flight = metrics.IN_FLIGHT.gauge(r)
         self.healthy = metrics.HEALTHY.gauge(r)
         self.connections = metrics.CONNECTIONS.gauge(r)
+        lost = metrics.LOG_LOST.counter(r)
+        self._lost = {log: lost.labels(log) for log in ("journal", "decisions")}
+        self._lost_before = dict.fromkeys(self._lost, 0)
         for model in fleet.models:  # a panel must not be empty until the first event
             self.in_flight.labels(model.id).set(0)
             self.healthy.labels(model.id).set(0)
@@ -85,6 +88,11 @@ class Instruments:
             if usage.cached_tokens:
                 self._count(self.tokens, (model, language, "cached_input"), usage.cached_tokens)
             self._count(self.cost, (model, language), done.nano_usd / 1e9)
+
+    def lost(self, log: str, total: int) -> None:
+        """So many entries of a log have been lost since the start."""
+        self._lost[log].inc(total - self._lost_before[log])
+        self._lost_before[log] = total
 
     def retried(self, model: str, cause: str) -> None:
         """An attempt failed and another is made."""

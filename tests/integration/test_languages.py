@@ -1,10 +1,16 @@
 """`auto` on the running stack: real sentences go where the description says, and every trace tells the same story."""
 
+import collections
 import json
+import time
+import urllib.request
 from pathlib import Path
 
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serve.routing.log import parse
 
 pytestmark = pytest.mark.integration
 SENTENCES = Path(__file__).parents[1] / "data" / "sentences.jsonl"
@@ -78,3 +84,62 @@ def test_a_prompt_over_eurollms_context_goes_elsewhere(client):
     assert {c["model"]: c["rejection"] for c in planned["candidates"]}["eurollm-9b-instruct"] == "context_too_small"
     raw = client.chat.completions.with_raw_response.create(model="auto", messages=messages, max_tokens=2)
     assert raw.headers["x-parlance-model"] == planned["model"]
+
+
+def test_forty_languages_tell_one_story(client, stack):
+    """A prompt in each language: the header, the dry run, the decision log and the metrics say the same of it."""
+    rows = [json.loads(line) for line in SENTENCES.read_text(encoding="utf-8").splitlines()]
+    first = {row["lang"]: row["text"] for row in rows}
+    assert len(first) == 40
+    before = requests_by_model_and_language(stack)
+    seen = collections.Counter()
+    stories = {}
+    for lang, text in first.items():
+        messages = [{"role": "user", "content": text}]
+        planned = route(client, messages=messages, max_tokens=2)
+        raw = client.chat.completions.with_raw_response.create(model="auto", messages=messages, max_tokens=2)
+        usage = raw.parse().usage
+        stories[raw.headers["x-parlance-decision-id"]] = (lang, planned, raw.headers, usage)
+        assert raw.headers["x-parlance-language"] == planned["language"]["tag"] == lang
+        assert raw.headers["x-parlance-model"] == planned["model"]
+        assert raw.headers["x-parlance-reason"] == planned["reason_code"]
+        seen[planned["model"], lang] += 1
+    logged = {entry.id: entry for entry in decision_log(stack, stories)}
+    for decision_id, (lang, planned, _, usage) in stories.items():
+        entry = logged[decision_id]
+        assert (entry.language, entry.model, entry.reason) == (lang, planned["model"], planned["reason_code"])
+        assert entry.answer == planned["language"]["answer"]
+        assert entry.task == planned["task"]["name"]
+        assert entry.outcome.model == planned["model"]
+        assert entry.outcome.status == 200
+        assert entry.outcome.prompt_tokens == usage.prompt_tokens
+        assert entry.outcome.completion_tokens == usage.completion_tokens
+        assert entry.outcome.nano_usd == round(usage.cost * 1e9)
+        (chosen,) = [c for c in planned["candidates"] if c["model"] == planned["model"]]
+        assert entry.cost_usd == pytest.approx(chosen["cost_usd"], rel=0.2)  # what is learnt in between moves it
+        assert entry.text is None
+    after = requests_by_model_and_language(stack)
+    grown = {key: after[key] - before[key] for key in after if after[key] != before[key]}
+    assert grown == dict(seen)
+
+
+def requests_by_model_and_language(stack):
+    with urllib.request.urlopen(f"{stack.admin_url}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    counts = collections.Counter()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "parlance_requests_total":
+                counts[sample.labels["model"], sample.labels["language"]] += int(sample.value)
+    return counts
+
+
+def decision_log(stack, wanted):
+    """The entries of these ids; the log is written a few times a second."""
+    path = stack.store.root / "gateway" / "decisions.jsonl"
+    deadline = time.monotonic() + 10
+    while True:
+        entries = [entry for line in path.read_bytes().splitlines() if (entry := parse(line)).id in wanted]
+        if len(entries) == len(wanted) or time.monotonic() > deadline:
+            return entries
+        time.sleep(0.2)

@@ -2,48 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-
-class Kind(StrEnum):
-    """Prometheus' metric types."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. `name` follows Prometheus' conventions (base units; counters end in _total)."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):
-            raise ValueError(f"{self.name}: buckets go with histograms")
-        if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
-            raise ValueError(f"{self.name}: counters, and only they, end in _total")
-
-    def counter(self, registry: CollectorRegistry) -> Counter:
-        """Its collector in this registry. Raises ValueError where the registry has one of that name."""
-        return Counter(self.name, self.help, self.labels, registry=registry)
-
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
-        """Its collector in this registry. Raises ValueError where the registry has one of that name."""
-        return Gauge(self.name, self.help, self.labels, registry=registry)
-
-    def histogram(self, registry: CollectorRegistry) -> Histogram:
-        """Its collector in this registry. Raises ValueError where the registry has one of that name."""
-        return Histogram(self.name, self.help, self.labels, registry=registry, buckets=self.buckets)
-
+from observability.metric import Kind, Metric
 
 # What a person waits for: from an instant cache hit to the longest queue that is still an answer.
 WAIT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)

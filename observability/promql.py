@@ -1,0 +1,222 @@
+"""PromQL from catalogue entries: a name or a label that does not exist is a Python error, not an empty panel.
+
+    rate(REQUESTS, status=~"5..").by("model") / rate(REQUESTS).by("model")
+
+Every expression knows the labels that its result has and the metrics that it reads, so that a panel's legend and an
+alert's summary can be checked against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from observability.metric import Exporter, Kind, Metric
+
+# Grafana's own window: at least four scrapes, and as long as the step of the panel.
+PANEL = "$__rate_interval"
+
+# Labels that Prometheus adds to every series of a scrape.
+TARGET = ("job", "instance")
+
+_Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A label matcher other than equality: `Matches("=~", "5..")`."""
+
+    operator: str
+    value: str
+
+    def __post_init__(self) -> None:
+        if self.operator not in ("=~", "!~", "!="):
+            raise ValueError(f"{self.operator!r} is no matcher: =~, !~ and != are")
+
+
+def like(pattern: str) -> Matches:
+    """Matches a regular expression; a Grafana variable with several values is one."""
+    return Matches("=~", pattern)
+
+
+def unlike(pattern: str) -> Matches:
+    """Does not match a regular expression."""
+    return Matches("!~", pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """An expression, the labels of its result (None: whatever the series have), and the metrics that it reads."""
+
+    text: str
+    labels: frozenset[str] | None
+    metrics: frozenset[Metric]
+    atomic: bool = True
+
+    def __str__(self) -> str:
+        return self.text
+
+    def by(self, *labels: str) -> Expr:
+        """The sum by these labels; by none, of everything."""
+        return aggregate("sum", self, *labels)
+
+    def top(self, count: int) -> Expr:
+        """The largest `count` series."""
+        return Expr(f"topk({count}, {self.text})", self.labels, self.metrics)
+
+    def over(self, window: str, function: str) -> Expr:
+        """`function` (max, min, avg, …) of this expression over a window, as a subquery at the default step."""
+        return Expr(f"{function}_over_time({self._inner()}[{window}:])", self.labels, self.metrics)
+
+    def or_zero(self) -> Expr:
+        """0 where there is no series: a counter that never counted is no unknown."""
+        return Expr(f"{self._inner()} or vector(0)", self.labels, self.metrics, atomic=False)
+
+    def _inner(self) -> str:
+        return self.text if self.atomic else f"({self.text})"
+
+    def _with(self, operator: str, other: Expr | _Number, flipped: bool = False) -> Expr:
+        text, labels, metrics = (
+            (other._inner(), other.labels, other.metrics)
+            if isinstance(other, Expr)
+            else (_plain(other), None, frozenset())
+        )
+        first, second = (text, self._inner()) if flipped else (self._inner(), text)
+        known = self.labels if self.labels is not None else labels
+        if (
+            isinstance(other, Expr)
+            and self.labels
+            and labels
+            and self.labels != labels
+            and operator not in ("or", "unless")
+        ):
+            raise ValueError(f"{operator} joins {sorted(self.labels)} with {sorted(labels)}: only equal labels match")
+        return Expr(f"{first} {operator} {second}", known, self.metrics | metrics, atomic=False)
+
+    def __add__(self, other: Expr | _Number) -> Expr:
+        return self._with("+", other)
+
+    def __sub__(self, other: Expr | _Number) -> Expr:
+        return self._with("-", other)
+
+    def __rsub__(self, other: _Number) -> Expr:
+        return self._with("-", other, flipped=True)
+
+    def __mul__(self, other: Expr | _Number) -> Expr:
+        return self._with("*", other)
+
+    def __truediv__(self, other: Expr | _Number) -> Expr:
+        return self._with("/", other)
+
+    def above(self, bound: Expr | _Number) -> Expr:
+        """The series above a bound."""
+        return self._with(">", bound)
+
+    def below(self, bound: Expr | _Number) -> Expr:
+        """The series below a bound."""
+        return self._with("<", bound)
+
+    def equals(self, value: _Number) -> Expr:
+        """The series that have this value."""
+        return self._with("==", value)
+
+    def and_(self, other: Expr) -> Expr:
+        """The series that both have."""
+        return self._with("and", other)
+
+    def unless(self, other: Expr) -> Expr:
+        """The series that the other does not have."""
+        return self._with("unless", other)
+
+
+def series(metric: Metric, suffix: str = "", **matchers: str | Matches) -> Expr:
+    """The series of a metric. Raises ValueError for a label that it does not have."""
+    return Expr(_selector(metric, suffix, matchers), frozenset((*metric.labels, *TARGET)), frozenset((metric,)))
+
+
+def rate(metric: Metric, window: str = PANEL, suffix: str = "", **matchers: str | Matches) -> Expr:
+    """Increase a second of a counter, or of a histogram's `_count` or `_sum`."""
+    return _ranged("rate", metric, window, suffix, matchers)
+
+
+def increase(metric: Metric, window: str, suffix: str = "", **matchers: str | Matches) -> Expr:
+    """Increase of a counter over a window."""
+    return _ranged("increase", metric, window, suffix, matchers)
+
+
+def _ranged(function: str, metric: Metric, window: str, suffix: str, matchers: Mapping[str, Any]) -> Expr:
+    if metric.kind is Kind.GAUGE or (metric.kind is Kind.HISTOGRAM and not suffix):
+        raise ValueError(f"{function} of {metric.name}: it takes a counter, or a histogram's _count, _sum or _bucket")
+    labels = frozenset((*metric.labels, *TARGET, *(("le",) if suffix == "_bucket" else ())))
+    return Expr(f"{function}({_selector(metric, suffix, matchers)}[{window}])", labels, frozenset((metric,)))
+
+
+def quantile(q: float, metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:
+    """A quantile of a histogram over a window, by labels."""
+    inner = rate(metric, window, "_bucket", **matchers).by(*by, "le")
+    return Expr(f"histogram_quantile({_plain(q)}, {inner.text})", frozenset(by), frozenset((metric,)))
+
+
+def mean(metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:
+    """The mean of a histogram's observations over a window, by labels."""
+    return rate(metric, window, "_sum", **matchers).by(*by) / rate(metric, window, "_count", **matchers).by(*by)
+
+
+def share_within(bound_s: float, metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:
+    """The share of a histogram's observations that are at most `bound_s`. Raises ValueError where that is no bucket:
+    between two of them nobody knows."""
+    if metric.buckets and bound_s not in metric.buckets:
+        raise ValueError(f"{metric.name} has no bucket {bound_s}: one of {metric.buckets}")
+    within = rate(metric, window, "_bucket", le=_le(bound_s), **matchers).by(*by)
+    return within / rate(metric, window, "_count", **matchers).by(*by)
+
+
+def aggregate(function: str, expr: Expr, *by: str) -> Expr:
+    """`function` (sum, max, min, avg, count) of the series by labels. Raises ValueError for one that they lack."""
+    if expr.labels is not None and (missing := [label for label in by if label not in expr.labels]):
+        raise ValueError(f"{function} by {', '.join(missing)}: {expr.text} has {sorted(expr.labels)}")
+    clause = f" by ({', '.join(by)})" if by else ""
+    return Expr(f"{function}{clause} ({expr.text})", frozenset(by), expr.metrics)
+
+
+def absent(metric: Metric, **matchers: str | Matches) -> Expr:
+    """1 where no such series exists."""
+    equal = frozenset(name for name, value in matchers.items() if isinstance(value, str))
+    return Expr(f"absent({_selector(metric, '', matchers)})", equal, frozenset((metric,)))
+
+
+def recorded(name: str, labels: frozenset[str], metrics: frozenset[Metric], **matchers: str | Matches) -> Expr:
+    """The series of a recording rule; its labels are those that the rule gives."""
+    if missing := [label for label in matchers if label not in labels]:
+        raise ValueError(f"{name} has no label {', '.join(missing)}: {sorted(labels)}")
+    inside = ", ".join(_matcher(label, value) for label, value in sorted(matchers.items()))
+    return Expr(f"{name}{{{inside}}}" if inside else name, labels, metrics)
+
+
+def _selector(metric: Metric, suffix: str, matchers: Mapping[str, str | Matches]) -> str:
+    if suffix and (metric.kind is not Kind.HISTOGRAM or suffix not in ("_bucket", "_count", "_sum")):
+        raise ValueError(f"{metric.name}{suffix}: only histograms have _bucket, _count and _sum")
+    known = {*metric.labels, *TARGET, *(("le",) if suffix == "_bucket" else ())}
+    if missing := [label for label in matchers if label not in known]:
+        raise ValueError(f"{metric.name} has no label {', '.join(missing)}: {sorted(known)}")
+    given = dict(matchers)
+    if metric.exporter in (Exporter.GATEWAY, Exporter.AUTOSCALER):
+        given.setdefault("job", metric.exporter.value)
+    inside = ", ".join(_matcher(label, value) for label, value in sorted(given.items()))
+    return f"{metric.name}{suffix}{{{inside}}}"
+
+
+def _matcher(label: str, value: str | Matches) -> str:
+    operator, text = (value.operator, value.value) if isinstance(value, Matches) else ("=", value)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{label}{operator}"{escaped}"'
+
+
+def _plain(number: _Number) -> str:
+    return repr(float(number)).removesuffix(".0")
+
+
+def _le(bound: float) -> str:
+    # prometheus_client writes 1.0 for one second.
+    return repr(float(bound))

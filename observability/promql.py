@@ -84,14 +84,11 @@ class Expr:
         )
         first, second = (text, self._inner()) if flipped else (self._inner(), text)
         known = self.labels if self.labels is not None else labels
-        if (
-            isinstance(other, Expr)
-            and self.labels
-            and labels
-            and self.labels != labels
-            and operator not in ("or", "unless")
-        ):
-            raise ValueError(f"{operator} joins {sorted(self.labels)} with {sorted(labels)}: only equal labels match")
+        differ = self.labels is not None and labels is not None and self.labels != labels
+        if isinstance(other, Expr) and differ and operator != "unless":
+            raise ValueError(
+                f"{operator} joins {sorted(self.labels or ())} with {sorted(labels or ())}: only equal labels match"
+            )
         return Expr(f"{first} {operator} {second}", known, self.metrics | metrics, atomic=False)
 
     def __add__(self, other: Expr | _Number) -> Expr:

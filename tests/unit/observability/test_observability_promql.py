@@ -49,7 +49,10 @@ FOREIGN = Metric("ray_b", Kind.GAUGE, "x", ("model_name",), exporter=Exporter.RA
             '(sum by (model) (a_up{job="parlance-gateway"}) + 1) * 2',
         ),
         (absent(UP, model="m"), 'absent(a_up{job="parlance-gateway", model="m"})'),
-        (increase(REQUESTS, "1d").by().or_zero(), 'sum (increase(a_requests_total{job="parlance-gateway"}[1d])) or vector(0)'),
+        (
+            increase(REQUESTS, "1d").by().or_zero(),
+            'sum (increase(a_requests_total{job="parlance-gateway"}[1d])) or vector(0)',
+        ),
         (recorded("a:b:rate5m", frozenset(("model",)), frozenset(), model="x"), 'a:b:rate5m{model="x"}'),
         (series(UP, model='quo"te\\'), 'a_up{job="parlance-gateway", model="quo\\"te\\\\"}'),
     ],

@@ -21,8 +21,6 @@ from serve.routing.tags import OTHER, normal
 # A second Norwegian standard with at least this probability is provided for as well.
 BOTH_FROM = 0.1
 
-# A task that was read from the text counts from this probability: a wrong one moves the choice, none does not.
-TASK_FROM = 0.7
 _TASKS = {task.value: task for task in Task}
 
 _NORWEGIAN = frozenset(("nb", "nn"))
@@ -44,7 +42,7 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
     language = resolve(observed, request.hints.language, request.mix, routing.prior, routing.min_confidence)
     task, task_source = _task(observed, request.hints.task)
     need = Need(languages_of_text(language), language.answer, script_of_language(observed, language), task)
-    floor, notes = _floor(request, fleet)
+    floor, notes = _floor(request, fleet, task)
     if request.hints.task and task_source is not TaskSource.HINT:
         notes.append(f"the task hint is none of {', '.join(Task)}, and was not used")
     if request.hints.language and normal(request.hints.language) is None:
@@ -101,19 +99,19 @@ def languages_of_text(language: Language) -> tuple[str, ...]:
 def _task(observed: Observed, hint: str | None) -> tuple[Task | None, TaskSource]:
     if hint and hint in _TASKS:
         return _TASKS[hint], TaskSource.HINT
-    if observed.task is not None and observed.task_probability >= TASK_FROM:
+    if observed.task is not None:
         return observed.task, TaskSource.TEXT
     return None, TaskSource.NONE
 
 
-def _floor(request: Request, fleet: Fleet) -> tuple[float, list[str]]:
+def _floor(request: Request, fleet: Fleet, task: Task | None) -> tuple[float, list[str]]:
     asked = request.hints.quality_floor
     if asked is not None:
         try:
             return floor_points(Preset(asked) if isinstance(asked, str) else asked), []
         except (TypeError, ValueError):
-            return floor_points(fleet.routing.quality_floor), ["the quality_floor hint is no floor, and was not used"]
-    return floor_points(fleet.routing.quality_floor), []
+            return fleet.routing.floor(task), ["the quality_floor hint is no floor, and was not used"]
+    return fleet.routing.floor(task), []
 
 
 def _named(

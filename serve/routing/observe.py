@@ -10,6 +10,7 @@ from serve.routing.identify import scorer
 from serve.routing.records import Observed, Posterior, Request
 from serve.routing.sample import WORD, sample
 from serve.routing.scripts import SOLE, UNSPACED, looks_japanese, script_of
+from serve.routing.task import classify
 
 # Fewer words than this say too little; of the short snippets of three words py3langid still gets most right.
 LEAST_WORDS = 3
@@ -33,12 +34,15 @@ def observe(request: Request) -> Observed:
     if request.earlier and (own is None or own[0][1] < SETTLED):
         before = sample(_earlier(request.earlier))
         earlier = _posterior(before, script_of(before))
+    task, task_probability = classify(request.text, request.instructions) if request.text else (None, 0.0)
     return Observed(
         script=script,
         own=own,
         by_script=script in SOLE,
         earlier=earlier,
         asked=_asked(request.text, request.instructions),
+        task=task,
+        task_probability=round(task_probability, 3),
     )
 
 

@@ -20,6 +20,8 @@ COMMANDS = {
     "route": "serve.commands.route",
     "fleet": "serve.commands.fleet",
     "catalogue": "serve.commands.catalogue",
+    "quality": "serve.commands.quality",
+    "metrics": "serve.commands.metrics",
     "replay": "serve.commands.replay",
     "evaluate": "serve.commands.evaluate",
 }

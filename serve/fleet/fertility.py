@@ -1,4 +1,4 @@
-"""How many tokens a tokenizer makes of a character, by language: the shipped measurements, read once."""
+"""How many tokens a tokenizer makes of a text, by language: the shipped measurements, read once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,38 @@ from pathlib import Path
 from types import MappingProxyType
 
 from serve.errors import DescriptionError, Problem
+from serve.fleet.lexicon import BASES
 
 FILE = Path(__file__).with_name("catalogue") / "fertility.tsv"
+CODE = "zxx"  # BCP-47 for "no linguistic content": a tokenizer's row for code, JSON and markup
+
+# What a text is counted by beside its common words, in the order of Counts.rest (serve.routing.records).
+FEATURES = (
+    "words",  # that the lexicon does not have; all down to `singles` are about these
+    "letters",
+    "accents",  # letters beyond ASCII
+    "capitals",  # words with an upper-case letter
+    "excess",  # letters beyond the sixth of a word
+    "singles",  # characters of a script without spaces
+    "digits",
+    "groups",  # of up to three digits
+    "marks",  # ASCII punctuation
+    "runs",  # of punctuation
+    "symbols",  # punctuation beyond ASCII
+    "emoji",
+    "breaks",  # runs of line breaks
+    "indents",  # runs of two spaces or more, and tabs
+    "starts",  # segments: a first word has no space before it
+)
 COLUMNS = (
     "tokenizer",
     "lang",
     "tokens_per_character",
     "short_tokens_per_character",
     "same_content",
+    "base",
+    "scale",
+    *FEATURES,
     "status",
     "source",
 )
@@ -26,15 +50,22 @@ COLUMNS = (
 class Fertility:
     """One tokenizer in one language.
 
-    `prose` and `short` are tokens per character of running text and of chat lines. `same_content` is the number of
-    tokens for what takes one token of English on the llama3 tokenizer; None: no parallel text was counted.
-    `status` is measured, card or proxy.
+    A text has (tokens of its common words in the tokenizer `base`, an index of serve.fleet.lexicon.BASES, + `weights` x
+    features) x `scale` tokens; code has `code` in place of `weights`. Where only a text's length is known, `prose` and
+    `short` are tokens per character of running text and of chat lines. `same_content` is the number of tokens for what
+    takes one token of English on the llama3 tokenizer; None: no parallel text was counted. `status` is measured, card
+    or proxy.
     """
 
     prose: float
     short: float
     same_content: float | None
     status: str
+    base: int
+    scale: float
+    weights: tuple[float, ...]
+    code: tuple[float, ...]
+    code_per_character: float
 
 
 @cache
@@ -47,25 +78,78 @@ def parse(text: str, source: str) -> Mapping[str, Mapping[str, Fertility]]:
     """The table of a TSV text with `COLUMNS`; lines that begin with # are comments."""
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line and not line.startswith("#")]
     problems: list[Problem] = []
-    families: dict[str, dict[str, Fertility]] = {}
+    rows: dict[tuple[str, str], _Row] = {}
     if not lines or tuple(lines[0][1].split("\t")) != COLUMNS:
         raise DescriptionError(source, [Problem("", "", f"the first line names the columns {', '.join(COLUMNS)}")])
     for number, line in lines[1:]:
-        fields = line.split("\t")
-        if len(fields) != len(COLUMNS):
-            problems.append(Problem(f"line {number}", f"{len(fields)} fields", f"{len(COLUMNS)} are wanted"))
-            continue
-        family, lang, prose, short, same, status, _ = fields
-        try:
-            entry = Fertility(float(prose), float(short), float(same) if same else None, status)
-        except ValueError:
-            problems.append(Problem(f"line {number}", line, "tokens per character are numbers"))
-            continue
-        if not (0 < entry.prose < 10 and 0 < entry.short < 10 and 0 < (entry.same_content or 1) < 100):
-            problems.append(Problem(f"line {number}", line, "tokens per character lie between 0 and 10"))
-        if lang in families.setdefault(family, {}):
-            problems.append(Problem(f"line {number}", f"{family} {lang}", "stands here twice"))
-        families[family][lang] = entry
+        row = _row(line, number, problems)
+        if row is not None:
+            if (row.family, row.lang) in rows:
+                problems.append(Problem(f"line {number}", f"{row.family} {row.lang}", "stands here twice"))
+            rows[row.family, row.lang] = row
+    families: dict[str, dict[str, Fertility]] = {}
+    for (family, lang), row in rows.items():
+        own, code = rows.get((row.base, lang)), rows.get((row.base, CODE))
+        if own is None or own.weights is None or code is None or code.weights is None:
+            problems.append(Problem(f"line {row.number}", f"{family} {lang}", f"{row.base} lacks weights for it"))
+        elif lang != CODE:
+            families.setdefault(family, {})[lang] = Fertility(
+                prose=row.prose,
+                short=row.short,
+                same_content=row.same_content,
+                status=row.status,
+                base=BASES.index(row.base),
+                scale=row.scale,
+                weights=own.weights,
+                code=code.weights,
+                code_per_character=code.prose,
+            )
     if problems:
         raise DescriptionError(source, problems)
-    return MappingProxyType({family: MappingProxyType(rows) for family, rows in families.items()})
+    return MappingProxyType({family: MappingProxyType(found) for family, found in families.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    number: int
+    family: str
+    lang: str
+    prose: float
+    short: float
+    same_content: float | None
+    base: str
+    scale: float
+    weights: tuple[float, ...] | None
+    status: str
+
+
+def _row(line: str, number: int, problems: list[Problem]) -> _Row | None:
+    cells = line.split("\t")
+    if len(cells) != len(COLUMNS):
+        problems.append(Problem(f"line {number}", f"{len(cells)} fields", f"{len(COLUMNS)} are wanted"))
+        return None
+    family, lang, prose, short, same, base, scale, *weights, status, _ = cells
+    try:
+        row = _Row(
+            number,
+            family,
+            lang,
+            float(prose),
+            float(short),
+            float(same) if same else None,
+            base,
+            float(scale),
+            tuple(map(float, weights)) if any(weights) else None,
+            status,
+        )
+    except ValueError:
+        problems.append(Problem(f"line {number}", line, "tokens per character, scale and weights are numbers"))
+        return None
+    if not (0 < row.prose < 10 and 0 < row.short < 10 and 0 < (row.same_content or 1) < 100 and 0 < row.scale < 10):
+        problems.append(Problem(f"line {number}", line, "tokens per character and scale lie between 0 and 10"))
+    if not all(-50 < weight < 50 for weight in row.weights or ()):
+        problems.append(Problem(f"line {number}", line, "weights lie between -50 and 50"))
+    if row.base not in BASES:
+        problems.append(Problem(f"line {number}", row.base, f"the base is one of {', '.join(BASES)}"))
+        return None
+    return row

@@ -225,7 +225,7 @@ def _rows() -> Iterable[tuple[str, str, str, str]]:
 
 def _language_names() -> Iterable[str]:
     """Words that name a language, in any language: they go with translation, and with much else."""
-    for row in rows("languages.tsv"):
-        for word in row[2].split("|"):
-            if "_" not in word:
-                yield word.rstrip("*").lower()
+    for _, _, forms in rows("names.tsv"):
+        for form in forms.split("|"):
+            if form.isalpha():
+                yield form.lower()

@@ -1,61 +1,62 @@
 """The language that an answer is asked for in: "svar på nynorsk", "Translate to Thai:", a system prompt that says so.
 
-Found by tables, not by code: names of languages in each other (`data/languages.tsv`, `data/unspaced.tsv`) and the
-words around them (`data/requests.tsv`). A name counts when a preposition stands before it (or it is an adverb by
-itself) and a word that asks for text stands in the same clause. Only the start and the end of a text are looked at:
-that is where people put what they want.
+What counts as a request, in every language of the catalogue by its own tables (`serve.routing.asking`):
+1. A name of a language in a form that says "in it" or "into it", and in the same sentence a word that asks for text and
+   that begins its clause, but for words of courtesy ("can you please"). "I learned to write in English" has no such
+   beginning; "Write about trends in German politics" has an adjective.
+2. Such a name alone, or a bare name beside "please": "In English." "Αγγλικά παρακαλώ".
+3. What is denied ("don't answer in English") or asked about ("what is cheese in French?") is no request: a word of
+   another language is wanted there, in an answer in one's own.
+4. Quotations and code are no requests, nor is what follows a request's colon up to a blank line: that is material.
+The last request of a text wins. The text stands above what earlier turns asked for to last, and these above the system
+prompt. Only the start and the end of a text are read, where people put what they want.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from serve.routing.sample import WORD
-from serve.routing.tags import rows
+from serve.routing.asking import TOKEN, Grammar, Phrase, Tables, Unspaced, cut, lowered, tables
 
-HEAD = 200
-TAIL = 100
-# Where words are not spaced every character may begin one: less is searched, and it says as much (three times the words
-# of a Latin text).
-UNSPACED_END = 100
-# Words between the asking word and the language's name: "write a short poem about the sea in Finnish" has seven.
-REACH = 8
-# Fillers between preposition and name: "in plain simple English".
+# Characters read of a turn. Texts without spaces say two to three times as much in a character.
+HEAD, TAIL = 300, 200
+UNSPACED_HEAD, UNSPACED_TAIL = 160, 100
+# Of a system prompt more is read: the request stands anywhere in it, and it is looked up once (prompts repeat).
+SYSTEM_HEAD, SYSTEM_TAIL = 4000, 1000
+# Words from the asking one to the name: "write a short poem about the sea and the wind in Finnish" has ten.
+REACH = 16
+# Words of courtesy before a command, and between a name and the command that follows it.
+LEADS = 10
+BETWEEN = 4
 FILLERS = 2
+# An earlier turn that is nothing but a request has at most so many words.
+SHORT_TURN = 8
+# Names looked at in one text, from its end.
+MOST_NAMES = 24
 
-_TOKEN = re.compile(WORD.pattern + r"|[.!?;\n।。！？]")
-# Cut at by the quick test: a fifth of the time of _TOKEN, for the many texts that name no language.
-_CUTS = ".,:;!?'\"’”“«»()-/*_।。"
-# English and Scandinavian names of languages, before which "a" and "en" are articles.
-_ARTICLED = ("ish", "ese", "ian", "man", "ench", "eek", "thai", "nese", "norsk", "sk", "ska")
-_END = frozenset(".!?;\n।。！？")
-_NOT_SPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
-
-
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    quick: frozenset[str]  # what the quick test makes of the first word of each name
-    first: frozenset[str]  # first words of all names
-    names: Mapping[tuple[str, ...], tuple[str, bool]]  # words of a name -> tag, whether it needs no preposition
-    longest: int
-    into: frozenset[str]
-    article: frozenset[str]
-    filler: frozenset[str]
-    cue: frozenset[str]
-    negation: frozenset[str]
-    unspaced: re.Pattern[str]
-    unspaced_tags: Mapping[str, str]
+_HARD = frozenset(".!?;\n()…।؟؛")
+_SOFT = _HARD | frozenset(",:،·—–")
+_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+_THAI = re.compile(r"[\u0e00-\u0e7f]")
+_QUOTED = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\"[^\"\n]{0,600}\"|“[^”\n]{0,600}”|„[^“”\n]{0,600}[“”]|«[^»\n]{0,600}»|»[^«\n]{0,600}«"
+    r"|「[^」\n]{0,600}」|『[^』\n]{0,600}』",
+    re.DOTALL,
+)
+# Stands for a quotation: a letter that begins no word.
+_MATERIAL = "ª"
+_QUOTES = re.compile(r"[`\"“„«»「『]")
 
 
-def asked_for(text: str, instructions: str = "") -> str | None:
-    """The tag of the language that the text, or else the system prompt, asks the answer to be in; None: neither says.
+def asked_for(text: str, instructions: str = "", earlier: tuple[str, ...] = ()) -> str | None:
+    """The tag of the language that an answer is asked for in, None where nothing says one.
 
-    The last request of a text wins: "Oversett til tysk. Nei, til nynorsk".
+    `no` is Norwegian in either standard. `earlier` are the user's turns before this one, newest first.
     """
-    found = _search(text) if text else None
+    found = _search(text, HEAD, TAIL) if text else None
+    if found is None and earlier:
+        found = next((tag for turn in earlier if (tag := _lasting(turn))), None)
     if found is None and instructions:
         found = _instructed(instructions)
     return found
@@ -63,105 +64,223 @@ def asked_for(text: str, instructions: str = "") -> str | None:
 
 @lru_cache(maxsize=512)
 def _instructed(instructions: str) -> str | None:
-    # System prompts repeat from request to request.
-    return _search(instructions)
+    return _search(instructions, SYSTEM_HEAD, SYSTEM_TAIL)
 
 
-def _search(text: str) -> str | None:
-    if len(text) > HEAD + TAIL:
-        text = f"{text[:HEAD]}\n{text[-TAIL:]}"
-    tables = _tables()
-    if not text.isascii() and _NOT_SPACED.search(text):
-        ends = text if len(text) <= 2 * UNSPACED_END else f"{text[:UNSPACED_END]}\n{text[-UNSPACED_END:]}"
-        requests = list(tables.unspaced.finditer(ends))
-        if requests:
-            return tables.unspaced_tags[next(group for group in requests[-1].groups() if group)]
-    text = text.lower()
-    if tables.quick.isdisjoint(_cut(text)):
+@lru_cache(maxsize=1024)
+def _lasting(turn: str) -> str | None:
+    """What an earlier turn asked for beyond its own answer: it says so ("from now on"), or says nothing else."""
+    return _search(turn, HEAD, TAIL, lasting=True)
+
+
+def _search(text: str, head: int, tail: int, lasting: bool = False) -> str | None:
+    if len(text) > head + tail:
+        text = f"{text[:head]}\n\n{text[-tail:]}"
+    table = tables()
+    if not text.isascii() and not lasting:
+        han = _HAN.search(text) is not None
+        if (han or _THAI.search(text)) and (found := _search_unspaced(text, han, table)):
+            return found
+    text = lowered(text)
+    if table.quick.isdisjoint(cut(text)):
         return None
-    words = _TOKEN.findall(text)
-    found = None
-    for at, word in enumerate(words):
-        if word in tables.first and (tag := _request_at(words, at, tables)):
-            found = tag
+    if _QUOTES.search(text):
+        text = _QUOTED.sub(f" {_MATERIAL} ", text)
+    return _search_words(TOKEN.findall(text), table, lasting)
+
+
+def _search_words(words: list[str], table: Tables, lasting: bool) -> str | None:
+    found: str | None = None
+    found_at = 0
+    looked = 0
+    phrases = table.phrases
+    for at in range(len(words) - 1, -1, -1):
+        entries = phrases.get(words[at])
+        if entries is None:
+            continue
+        looked += 1
+        if looked > MOST_NAMES:
+            break
+        tag = _request(words, at, entries, lasting)
+        if tag is not None and (found is None or _material(words, at, found_at)):
+            found, found_at = tag, at
     return found
 
 
-def _request_at(words: list[str], at: int, tables: _Tables) -> str | None:
-    for length in range(min(tables.longest, len(words) - at), 0, -1):
-        entry = tables.names.get(tuple(words[at : at + length]))
-        if entry is not None:
-            break
-    else:
-        return None
-    tag, adverb = entry
-    before = at - 1
-    for _ in range(FILLERS):
-        if before >= 0 and words[before] in tables.filler and words[before] not in tables.into:
-            before -= 1
-    if not adverb:
-        word = words[before] if before >= 0 else ""
-        name = words[at + length - 1]
-        if word not in tables.into and (word not in tables.article or name.endswith(_ARTICLED)):
-            return None
-    return tag if _cued(words, before, at + length, tables) else None
-
-
-def _cued(words: list[str], before: int, after: int, tables: _Tables) -> bool:
-    """Whether an asking word stands within reach in the same clause, and nothing turns it round."""
-    for step in range(min(REACH + 1, before + 1)):
-        word = words[before - step]
-        if word in _END:
-            break
-        if word in tables.cue:
-            start = max(before - step - 2, 0)
-            return tables.negation.isdisjoint(words[start : before - step]) and tables.negation.isdisjoint(
-                words[before - step + 1 : before + 1]
-            )
-    for word in words[after : after + REACH]:
-        if word in _END:
-            break
-        if word in tables.cue:
-            return True
+def _material(words: list[str], request: int, later: int) -> bool:
+    """Whether a later position belongs to what this request is about: it follows its colon before a blank line."""
+    for at in range(request + 1, min(request + 4, later)):
+        if words[at] == ":":
+            return not any(words[i] == "\n" and words[i + 1] == "\n" for i in range(at + 1, later))
+        if words[at] in _HARD:
+            return False
     return False
 
 
-def _cut(text: str) -> list[str]:
-    for mark in _CUTS:
-        text = text.replace(mark, " ")
-    return text.split()
+def _request(words: list[str], at: int, entries: tuple[Phrase, ...], lasting: bool) -> str | None:
+    for phrase in entries:
+        span = _span(words, at, phrase)
+        if span is None:
+            continue
+        start, name, stop = span
+        grammar = phrase.grammar
+        if _alone(words, start, stop, phrase) or (
+            not phrase.bare and (_led(words, start, name, grammar) or _followed(words, start, stop, grammar))
+        ):
+            if lasting and not _lasts(words, start, stop, grammar):
+                continue
+            return phrase.tag
+    return None
 
 
-@cache
-def _tables() -> _Tables:
-    names: dict[tuple[str, ...], tuple[str, bool]] = {}
-    for tag, _, spellings in rows("languages.tsv"):
-        for spelling in spellings.split("|"):
-            adverb = spelling.startswith("*")
-            key = tuple(spelling.lstrip("*").lower().split("_"))
-            names.setdefault(key, (tag, adverb))
-            if adverb:  # the same word can be a noun elsewhere: the reading that asks for less wins
-                names[key] = (names[key][0], True)
-    groups: dict[str, frozenset[str]] = {}
-    patterns: list[str] = []
-    for kind, words in rows("requests.tsv"):
-        if kind == "unspaced":
-            patterns = words.split("|")
+def _span(words: list[str], at: int, phrase: Phrase) -> tuple[int, int, int] | None:
+    """Where the phrase around the name's last word begins, where the name does, and where all of it ends."""
+    stop = at + 1 + len(phrase.after)
+    if phrase.after and tuple(words[at + 1 : stop]) != phrase.after:
+        return None
+    name = at - len(phrase.name)
+    if phrase.name and tuple(words[max(name, 0) : at]) != phrase.name:
+        return None
+    start = name
+    filler = phrase.grammar.filler
+    if phrase.before:
+        size = len(phrase.before)
+        for _ in range(FILLERS + 1):
+            if start >= size and tuple(words[start - size : start]) == phrase.before:
+                start -= size
+                break
+            if start == 0 or words[start - 1] not in filler:
+                return None
+            start -= 1
         else:
-            groups[kind] = frozenset(words.lower().split("|"))
-    tags = {spelling: tag for tag, spellings in rows("unspaced.tsv") for spelling in spellings.split("|")}
-    alternatives = "|".join(re.escape(spelling) for spelling in sorted(tags, key=len, reverse=True))
-    unspaced = "|".join(pattern.replace("{}", f"({alternatives})") for pattern in patterns)
-    return _Tables(
-        quick=frozenset(_cut(key[0])[0] for key in names),
-        first=frozenset(key[0] for key in names),
-        names=names,
-        longest=max(map(len, names)),
-        into=groups["into"],
-        article=groups["article"],
-        filler=groups["filler"],
-        cue=groups["cue"],
-        negation=groups["not"],
-        unspaced=re.compile(unspaced),
-        unspaced_tags=tags,
-    )
+            return None
+    if phrase.ambiguous and stop < len(words):
+        following = words[stop]
+        if following not in _SOFT and following not in phrase.grammar.follow and not phrase.grammar.cue.at(words, stop):
+            return None
+    return start, name, stop
+
+
+def _alone(words: list[str], start: int, stop: int, phrase: Phrase) -> bool:
+    """Whether the phrase is all that its sentence says, courtesy aside; a bare name needs courtesy."""
+    grammar = phrase.grammar
+    first, last = start, stop
+    while first > 0 and words[first - 1] not in _SOFT:
+        first -= 1
+    while last < len(words) and words[last] not in _SOFT:
+        last += 1
+    if last - first > stop - start + 4:
+        return False
+    rest = words[first:start] + words[stop:last]
+    if not all(word in grammar.lead for word in rest):
+        return False
+    polite = grammar.please.within(words, first, start) or grammar.please.within(words, stop, last)
+    if polite:
+        return not grammar.negation.within(words, first, start)
+    if phrase.bare or (first > 0 and words[first - 1] not in _HARD) or (last < len(words) and words[last] not in _HARD):
+        return False
+    # Without courtesy it has to be the whole of a turn, or its first or last sentence.
+    return not rest and (first == 0 or all(word in _HARD for word in words[last:]))
+
+
+def _led(words: list[str], start: int, name: int, grammar: Grammar) -> bool:
+    """Whether a command stands before the phrase in its sentence."""
+    cue = grammar.cue
+    for at in range(name - 1, max(name - 1 - REACH, -1), -1):
+        word = words[at]
+        if word in _HARD or word == ":":
+            return False
+        if not cue.at(words, at):
+            continue
+        first = at
+        while first > 0 and words[first - 1] not in _SOFT:
+            first -= 1
+        denied = grammar.negation
+        if grammar.but.within(words, start - 1, start) and all(
+            words[i] in grammar.lead or denied.at(words, i) for i in range(first, at)
+        ):
+            return True  # "don't answer in English, but in German"
+        if not _commanded(words, first, at, grammar):
+            continue
+        return not (
+            denied.within(words, first, min(at + 4, start)) or denied.within(words, max(start - 2, first), start)
+        )
+    return False
+
+
+def _commanded(words: list[str], first: int, at: int, grammar: Grammar) -> bool:
+    """Whether a cue begins its clause but for words of courtesy, or joins an earlier command."""
+    if at - first <= LEADS and all(word in grammar.lead for word in words[first:at]):
+        return True
+    if at > 0 and words[at - 1] in grammar.joins:
+        sentence = at
+        while sentence > 0 and words[sentence - 1] not in _HARD:
+            sentence -= 1
+        for start in range(sentence, min(sentence + LEADS, at)):
+            if grammar.cue.at(words, start):
+                return True
+            if words[start] not in grammar.lead:
+                return False
+    return False
+
+
+def _followed(words: list[str], start: int, stop: int, grammar: Grammar) -> bool:
+    """Whether a command stands after the phrase, where the language or the sentence puts it there."""
+    first = start
+    while first > 0 and words[first - 1] not in _SOFT:
+        first -= 1
+    before = words[first:start]
+    lead = grammar.lead
+    courteous = all(word in lead for word in before) or (grammar.after and all(word in lead for word in before[:2]))
+    if not (grammar.final or courteous):
+        return False
+    reach = 2 * BETWEEN if grammar.final else BETWEEN
+    for at in range(stop, min(stop + reach, len(words))):
+        word = words[at]
+        if grammar.cue.at(words, at):
+            denied = grammar.negation
+            return not (denied.within(words, max(first, start - 3), start) or denied.within(words, stop, at + 4))
+        if word in _HARD or (word in _SOFT and word != ","):
+            return False
+        if not grammar.final and word not in lead and word != ",":
+            return False
+    return False
+
+
+def _lasts(words: list[str], start: int, stop: int, grammar: Grammar) -> bool:
+    first, last = start, stop
+    while first > 0 and words[first - 1] not in _HARD:
+        first -= 1
+    while last < len(words) and words[last] not in _HARD:
+        last += 1
+    if grammar.lasting.within(words, first, last):
+        return True
+    spoken = sum(word not in _SOFT for word in words)
+    return spoken <= SHORT_TURN and words[last:].count(":") == 0 and ":" not in words[stop:last]
+
+
+def _search_unspaced(text: str, han: bool, table: Tables) -> str | None:
+    if len(text) > UNSPACED_HEAD + UNSPACED_TAIL:
+        text = f"{text[:UNSPACED_HEAD]}\n\n{text[-UNSPACED_TAIL:]}"
+    pattern = table.han if han else table.thai
+    names = list(pattern.finditer(text))
+    if not names:
+        return None
+    if _QUOTES.search(text):
+        text = _QUOTED.sub("\n", text)
+        names = list(pattern.finditer(text))
+    for found in reversed(names):
+        name = found[0] if han else found[1]
+        for ui in ("ja", "zh") if han else ("th",):
+            if _asks(text, found.start(), found.end(), table.unspaced[ui]):
+                return table.tags[name]
+    return None
+
+
+def _asks(text: str, start: int, stop: int, rules: Unspaced) -> bool:
+    first = max((mark.end() for mark in rules.clause.finditer(text, 0, start)), default=0)
+    end = rules.clause.search(text, stop)
+    before, after = text[first:start], text[stop : end.start() if end else len(text)]
+    if rules.negation.search(before) or rules.negation.search(after):
+        return False
+    return any(ask.search(before) and then.search(after) for ask, then in rules.asks)

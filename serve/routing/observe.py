@@ -40,18 +40,10 @@ def observe(request: Request) -> Observed:
         own=own,
         by_script=script in SOLE,
         earlier=earlier,
-        asked=_asked(request.text, request.instructions),
+        asked=asked_for(request.text, request.instructions, request.earlier),
         task=task,
         task_probability=round(task_probability, 3),
     )
-
-
-def _asked(text: str, instructions: str) -> str | None:
-    """The language asked for; `no` for "Norwegian" without Bokmål: a Nynorsk writer then gets Nynorsk."""
-    asked = asked_for(text, instructions)
-    if asked == "nb" and "bokmål" not in f"{text} {instructions}".lower():
-        return "no"
-    return asked
 
 
 def _earlier(turns: tuple[str, ...]) -> str:

@@ -52,7 +52,7 @@ def rows(name: str) -> Iterator[list[str]]:
 
 @cache
 def _names() -> Mapping[str, str]:
-    names = {tag: english for tag, english, _ in rows("languages.tsv")}
+    names = dict(rows("languages.tsv"))
     names |= {"no": "Norwegian", "sr-Cyrl": "Serbian (Cyrillic)", "sr-Latn": "Serbian (Latin)"}
     return MappingProxyType(names)
 

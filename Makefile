@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit lint format lock lock-check bench-gateway bench-routing docs clean
+.PHONY: help setup up down status test test-unit lint format lock lock-check bench-gateway bench-routing docs record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,9 @@ lock-check: ## Whether the locks still say what pyproject.toml asks for (keeps t
 
 docs: setup ## Writes the generated pages anew (schema and reference of the fleet description).
 	$(BIN)/parlance fleet schema > docs/fleet.schema.json
+
+record-metrics: setup ## Writes down what Ray, vLLM and HAProxy export, from the running stack.
+	$(BIN)/parlance metrics record
 
 bench-gateway: setup ## CPU a request and a chunk beside HAProxy, in one run.
 	$(BIN)/python bench/gateway/measure.py

@@ -201,7 +201,8 @@ def _ending(suffixes: str) -> Callable[[str], list[str]]:
 
 
 FORMS: dict[str, Callable[[str], list[str]]] = {
-    "ar": _arabic, "cs": _czech, "de": _german, "fi": _finnish, "fo": _faroese, "ga": _irish, "hi": _hindi, "hr": _croatian,
+    "ar": _arabic, "cs": _czech, "de": _german, "fi": _finnish, "fo": _faroese, "ga": _irish, "hi": _hindi,
+    "hr": _croatian,
     "hu": _hungarian, "is": _icelandic, "ko": _ending("로|로만"), "lt": _lithuanian, "lv": _latvian, "mt": _maltese,
     "pl": _polish, "ru": _russian, "se": _sami, "sk": _slovak, "sl": _slovenian, "tr": _turkish, "uk": _ukrainian,
 }  # fmt: skip

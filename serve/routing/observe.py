@@ -10,6 +10,7 @@ from serve.routing.identify import scorer
 from serve.routing.records import Observed, Posterior, Request
 from serve.routing.sample import WORD, sample
 from serve.routing.scripts import SOLE, UNSPACED, looks_japanese, script_of
+from serve.routing.shape import shape_of
 from serve.routing.task import classify
 
 # Fewer words than this say too little; of the short snippets of three words py3langid still gets most right.
@@ -29,11 +30,11 @@ def observe(request: Request) -> Observed:
     """The observation of a request. Never raises."""
     excerpt = sample(request.text)
     script = script_of(excerpt)
-    own = _posterior(excerpt, script)
+    own = posterior_of(excerpt, script)
     earlier = None
     if request.earlier and (own is None or own[0][1] < SETTLED):
         before = sample(_earlier(request.earlier))
-        earlier = _posterior(before, script_of(before))
+        earlier = posterior_of(before, script_of(before))
     task, task_probability = classify(request.text, request.instructions) if request.text else (None, 0.0)
     return Observed(
         script=script,
@@ -43,6 +44,7 @@ def observe(request: Request) -> Observed:
         asked=asked_for(request.text, request.instructions, request.earlier),
         task=task,
         task_probability=round(task_probability, 3),
+        shape=shape_of(request.text, request.instructions, request.earlier),
     )
 
 
@@ -56,7 +58,7 @@ def _earlier(turns: tuple[str, ...]) -> str:
     return " ".join(joined)
 
 
-def _posterior(excerpt: str, script: str) -> Posterior | None:
+def posterior_of(excerpt: str, script: str) -> Posterior | None:
     """The posterior of a text alone; None when it says too little."""
     sole = SOLE.get(script)
     if sole is not None:

@@ -58,7 +58,7 @@ format: setup ## Formats the code and mends what can be mended.
 define LOCK_ALL
 	$(LOCK) pyproject.toml -o $(1)/gateway.txt
 	$(LOCK) pyproject.toml --extra cpu --override requirements/overrides-cpu.txt -o $(1)/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra dev --override requirements/overrides-cpu.txt -o $(1)/dev.txt
+	$(LOCK) pyproject.toml --extra cpu --extra dev --extra report --override requirements/overrides-cpu.txt -o $(1)/dev.txt
 	$(LOCK) pyproject.toml --extra gpu -o $(1)/gpu.txt
 	$(LOCK) requirements/uv.in -o $(1)/uv.txt
 endef
@@ -75,8 +75,11 @@ lock-check: ## Whether the locks still say what pyproject.toml asks for (keeps t
 	@for f in gateway cpu dev gpu uv; do diff -q requirements/$$f.txt .state/lock/$$f.txt >/dev/null \
 	  || { echo "requirements/$$f.txt is out of date: run make lock"; exit 1; }; done; rm -rf .state/lock
 
-docs: setup ## Writes the generated pages anew (schema and reference of the fleet description).
+docs: setup ## Writes the generated pages anew (schema and reference of the fleet description, report of quality).
 	$(BIN)/parlance fleet schema > docs/fleet.schema.json
+	$(BIN)/parlance fleet reference --into docs/fleet.md
+	$(BIN)/parlance quality report --fleet serve/fleet/examples/8xh100.yaml --markdown --picture docs/quality.png \
+	  > docs/quality.md.new && mv docs/quality.md.new docs/quality.md
 
 record-metrics: setup ## Writes down what Ray, vLLM and HAProxy export, from the running stack.
 	$(BIN)/parlance metrics record

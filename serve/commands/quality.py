@@ -10,6 +10,7 @@ HELP = "evidence of quality: report by language, import of results, test of the 
 
 # Action to module; a module is imported when it is asked for.
 _ACTIONS = {
+    "report": "serve.commands.quality_report",
     "import": "serve.commands.quality_import",
     "tasks": "serve.commands.quality_tasks",
 }

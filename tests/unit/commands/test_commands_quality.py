@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,44 @@ def test_an_import_that_cannot_be_is_one_sentence(capsys: pytest.CaptureFixture[
     assert "cannot be read" in capsys.readouterr().err
     assert main(["quality", "import", OURS]) == 1  # a file against itself
     assert "nothing that both models were measured on" in capsys.readouterr().err
+
+
+EXAMPLE = str(ROOT / "serve" / "fleet" / "examples" / "8xh100.yaml")
+
+
+def test_report_is_a_table_json_and_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["quality", "report", "--fleet", EXAMPLE, "--languages", "nb,mt"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "nb Norwegian Bokmål  gemma-2-9b-it" in out
+    assert "No model has evidence in mt" in out
+    assert main([*words, "--json", "--task", "summary"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["task"] == "summary"
+    bokmal, maltese = told["lines"]
+    assert {cell["model"]: cell["delta"] for cell in bokmal["cells"]}["gemma-2-9b-it"] == -6.8
+    assert bokmal["quality"] in bokmal["cells"]
+    assert maltese["quality"]["delta"] is None
+    assert main([*words, "--markdown", "--floor", "best"]) == 0
+    assert "floor -3 points" in capsys.readouterr().out
+
+
+def test_report_refuses_what_is_no_language(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quality", "report", "--fleet", EXAMPLE, "--languages", "nb,norsk"]) == 1
+    assert "'norsk' is no language tag such as nb, and none of eu24, nordic" in capsys.readouterr().err
+
+
+def test_a_picture_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "map.png"
+    words = ["quality", "report", "--fleet", EXAMPLE, "--languages", "nb,mt", "--picture", str(path)]
+    assert main(words) == 0
+    assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_picture_without_matplotlib_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ["quality", "report", "--fleet", EXAMPLE, "--languages", "nb", "--picture", str(tmp_path / "map.png")]
+    assert main(words) == 1
+    assert "install parlance with its extra `report`" in capsys.readouterr().err

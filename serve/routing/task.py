@@ -34,6 +34,8 @@ MOST_CUES: Final = 2.0  # of either kind that count for a task: a fourth "sum" t
 CODE: Final = 3.0
 EQUATION: Final = 3.0
 NUMBERS: Final = 1.5
+# A language is named at the start, some material follows, and nothing else is asked for: "on Polish, please: ...".
+INTO_LANGUAGE: Final = 2.0
 CHAT_PRIOR: Final = 0.5
 INSTRUCTIONS_WEIGHT: Final = 0.6
 # Below this probability the task is None.
@@ -65,6 +67,7 @@ _KEYWORDS: Final = frozenset(("def", "import", "return", "lambda", "select", "wh
 # What follows a word in brackets in prose: "Mitarbeiter(in)", "file(s)".
 _ENDINGS: Final = re.compile(r"(?:in|innen|nen|s|es|e|n|en|er|r|a|as|os|o|t|ne|ar|d)\)")
 _EQUATION = re.compile(r"\d[a-z]?\s?[-+*/^=×÷−]\s?\d|\d\s?[,、]\s?\d+\s?[,、]\s?\d")
+_MATERIAL: Final = (":", "\n", '"', "“", "„", "«")
 _QUESTION: Final = frozenset("?？؟;")
 _NUMBER = re.compile(r"\d+")
 
@@ -108,13 +111,17 @@ def _scores(text: str) -> _Scores:
     _words(words, len(words) - NEAR if whole else len(words), 1.0, strong, weak)
     if not whole:
         last = _WORDS.findall(tail.lower())
+        chat = strong[_CHAT], weak[_CHAT]
         _words(last, len(last) - NEAR, FAR_WEIGHT, strong, weak)
+        strong[_CHAT], weak[_CHAT] = chat  # the end of a long text that chats is a letter or a story
     if not text.isascii() and _UNSPACED.search(head):
         _inside(text, strong, weak)
     scores = [
         STRONG * min(strength, MOST_CUES) + WEAK * min(hint, MOST_CUES)
         for strength, hint in zip(strong, weak, strict=True)
     ]
+    if not any(strong) and not _names().isdisjoint(words[:NEAR]) and any(mark in head for mark in _MATERIAL):
+        scores[_TRANSLATION] += INTO_LANGUAGE
     numbers = len(_NUMBER.findall(head))
     if _is_code(head, words):
         scores[_CODE_TASK] += CODE
@@ -183,7 +190,7 @@ def _table() -> Mapping[str, tuple[_Cue, ...]]:
                 key = (tuple(rest), TASKS.index(Task(task)))
                 known = found.setdefault(first, {})
                 known[key] = known.get(key, False) or names
-    for name in _language_names():
+    for name in _names():
         found.setdefault(name, {}).setdefault(((), _TRANSLATION), False)
     return {
         first: tuple(sorted((_Cue(rest, task, names) for (rest, task), names in cues.items()), reverse=True))
@@ -223,9 +230,8 @@ def _rows() -> Iterable[tuple[str, str, str, str]]:
         yield lang, task, strong, weak[0] if weak else ""
 
 
-def _language_names() -> Iterable[str]:
+@cache
+def _names() -> frozenset[str]:
     """Words that name a language, in any language: they go with translation, and with much else."""
-    for _, _, forms in rows("names.tsv"):
-        for form in forms.split("|"):
-            if form.isalpha():
-                yield form.lower()
+    forms = (form for _, _, column in rows("names.tsv") for form in column.split("|"))
+    return frozenset(form.lower() for form in forms if form.isalpha())

@@ -93,7 +93,7 @@ def parse(body: bytes, endpoint: Endpoint, headers: Mapping[bytes, bytes], limit
     has_tools = tools is not None and bytes(tools) not in (b"null", b"[]")
     if has_tools:
         assert tools is not None
-        text.characters += len(bytes(tools))
+        text.structure(len(bytes(tools)))
         text.needs.add(Ability.TOOLS)
     if endpoint is Endpoint.EMBEDDINGS:
         text.needs.add(Ability.EMBEDDINGS)
@@ -105,6 +105,7 @@ def parse(body: bytes, endpoint: Endpoint, headers: Mapping[bytes, bytes], limit
         earlier=tuple(text.earlier[-EARLIER_TURNS:][::-1]),
         instructions="\n".join(text.instructions),
         characters=text.characters,
+        structured_characters=text.structured,
         turns=max(text.turns, 1),
         max_output_tokens=min(caps) if caps else None,
         choices=max(known.get("n") or 1, known.get("best_of") or 1),
@@ -135,13 +136,14 @@ def _decode_body(body: bytes) -> dict[str, Raw]:
 class _TextReader:
     """Gathers what the language is read from, and how many characters become prompt tokens."""
 
-    __slots__ = ("characters", "earlier", "instructions", "last", "needs", "turns")
+    __slots__ = ("characters", "earlier", "instructions", "last", "needs", "structured", "turns")
 
     def __init__(self) -> None:
         self.last = ""
         self.earlier: list[str] = []
         self.instructions: list[str] = []
         self.characters = 0
+        self.structured = 0
         self.turns = 0
         self.needs: set[Ability] = set()
 
@@ -160,11 +162,16 @@ class _TextReader:
         self.needs.add(Ability.SYSTEM_ROLE)
         self.instructions.append(text[: TEXT_HEAD + TEXT_TAIL])
 
+    def structure(self, characters: int) -> None:
+        """JSON that becomes part of the prompt."""
+        self.characters += characters
+        self.structured += characters
+
     def messages(self, messages: list[_Message], name: str) -> None:
         """A conversation in any of the APIs' shapes."""
         for index, message in enumerate(messages):
             text = self._content(message.content, f"{name}[{index}].content")
-            self.characters += len(bytes(message.tool_calls)) + len(bytes(message.output)) - 8  # two nulls
+            self.structure(len(bytes(message.tool_calls)) + len(bytes(message.output)) - 8)  # two nulls
             self.turns += 1
             role = message.role
             if role in _SYSTEM_ROLES:
@@ -184,7 +191,7 @@ class _TextReader:
             if part.type in _TEXT_PARTS:
                 texts.append(part.text or "")
             elif part.type in _STRUCTURE_PARTS:
-                self.characters += len(bytes(part.content))
+                self.structure(len(bytes(part.content)))
             else:
                 raise BadRequest(
                     f"{path}[{index}].type: {parameters.shown(part.type)} is not accepted: these models read text",

@@ -8,7 +8,7 @@ from serve.fleet.routing import PriceBasis
 from serve.routing import tokens
 from serve.routing.cost import expected_output
 from serve.routing.quality import passes
-from serve.routing.records import Candidate, Live, ModelState, Rejection, Request
+from serve.routing.records import Candidate, Live, ModelState, Rejection, Request, Shape
 from serve.routing.table import TEMPLATED, Entry, Need, Table, View
 from serve.routing.tags import OTHER, name
 
@@ -62,8 +62,11 @@ class Ground(NamedTuple):
     since: str
 
 
-def weigh(request: Request, table: Table, live: Live, need: Need, floor: float, auto: bool) -> tuple[Weighed, ...]:
-    """All models in order of their ids. `auto`: whether models that only answer to their name are left out."""
+def weigh(
+    request: Request, table: Table, live: Live, need: Need, floor: float, auto: bool, shape: Shape | None = None
+) -> tuple[Weighed, ...]:
+    """All models in order of their ids. `auto`: whether models that only answer to their name are left out; `shape`:
+    what the text's tokens are counted from."""
     routing = table.fleet.routing
     grounds = table.grounds_of(
         (need, floor, request.endpoint.value, request.needs, auto),
@@ -79,11 +82,16 @@ def weigh(request: Request, table: Table, live: Live, need: Need, floor: float, 
     choices = max(request.choices, 1)
     cached = request.cached_characters
     kind_of_answer = (need.answer, need.task or "")
+    counted: dict[int, int] = {}  # by tokenizer and language: models share them
     weighed = []
     for view, unfit, why, unspoken, since in grounds:
         entry = view.entry
         state = live.get(entry.id, IDLE)
-        prompt = tokens.expected(view.fertility, characters, share, extra)
+        row = view.fertility
+        prompt = counted.get(id(row), 0)
+        if not prompt:
+            prompt = tokens.expected(row, shape, characters, share, extra, request.structured_characters)
+            counted[id(row)] = prompt
         if state.token_ratios:
             ratio = state.token_ratios.get(need.text[0] if need.text else OTHER, 1.0)
             prompt = max(1, round(prompt * ratio)) if LEAST_RATIO <= ratio <= 1 / LEAST_RATIO else prompt

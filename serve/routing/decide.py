@@ -52,7 +52,7 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
         mode = Mode.AUTO
     else:
         mode = Mode.EXACT if request.model in table.ids else Mode.ALIAS
-    weighed = weigh(request, table, live, need, floor, auto=mode is Mode.AUTO)
+    weighed = weigh(request, table, live, need, floor, auto=mode is Mode.AUTO, shape=observed.shape)
     candidates = tuple(one.candidate for one in weighed)
     if mode is Mode.AUTO:
         choice = choose(weighed, fleet.reference, floor, language_known=bool(need.languages))

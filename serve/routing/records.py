@@ -112,6 +112,23 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     mix: Posterior | None = None  # the tenant's languages of late; where it is None the fleet's `routing.prior` counts
     # Characters of this prompt that a model read in an earlier turn and may still have in its KV cache, by model id.
     cached_characters: Mapping[str, int] = {}
+    structured_characters: int = 0  # of `characters`: JSON of tools and of calls, which no turn's text shows
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What tokens are counted from: `known` are tokens of common words by tokenizer, in hundredths and in the order of
+    serve.fleet.lexicon.BASES; `rest` counts everything else, in the order of serve.routing.shape.FEATURES."""
+
+    characters: int
+    known: tuple[int, ...]
+    rest: tuple[int, ...]
+
+
+class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The prose and the code of a prompt's parts that were read, scaled up to their full length."""
+
+    prose: Counts | None = None
+    code: Counts | None = None
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -129,6 +146,7 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: str | None = None
     task: Task | None = None
     task_probability: float = 0.0
+    shape: Shape | None = None  # None: an entry of a log that did not keep it
 
 
 class MeasuredPrice(msgspec.Struct, frozen=True):

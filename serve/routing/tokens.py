@@ -1,10 +1,14 @@
-"""Expected tokens of a text in a model's tokenizer: characters x tokens per character, no tokenizer on the hot path."""
+"""Expected tokens of a text in a model's tokenizer, from the text's shape: no tokenizer on the hot path."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from operator import mul
 
 from serve.fleet.fertility import Fertility, table
+from serve.fleet.lexicon import SCALE
+from serve.routing.records import Counts, Shape
 from serve.routing.scripts import SCRIPT_OF
 
 # The family that an unknown tokenizer is counted as: the one with the most tokens, so that nothing looks too cheap.
@@ -38,7 +42,9 @@ def fertility(tokenizer: str, tag: str, script: str = "") -> Fertility:
     same = [row for lang, row in rows.items() if SCRIPT_OF.get(lang, "Latn") == script] or list(rows.values())
     worst = max(same, key=lambda row: row.prose)
     content = [row.same_content for row in same if row.same_content is not None]
-    return Fertility(worst.prose, max(row.short for row in same), max(content, default=None), "script")
+    return replace(
+        worst, short=max(row.short for row in same), same_content=max(content, default=None), status="script"
+    )
 
 
 def prose_share(characters: int, turns: int) -> float:
@@ -52,9 +58,39 @@ def overhead(turns: int, templated: bool) -> int:
     return PER_TURN * turns + PER_PROMPT if templated else 0
 
 
-def expected(row: Fertility, characters: int, share: float, extra: int) -> int:
-    """Expected prompt tokens, at least 1; `share` and `extra` are `prose_share` and `overhead`."""
-    return max(1, round(characters * (row.short + (row.prose - row.short) * share)) + extra)
+def estimate(row: Fertility, shape: Shape) -> float:
+    """Expected tokens of what a shape was taken of; never negative."""
+    total = 0.0
+    if shape.prose is not None:
+        total = _tokens(shape.prose, row, row.weights)
+    if shape.code is not None:
+        total += _tokens(shape.code, row, row.code)
+    return total
+
+
+def _tokens(counts: Counts, row: Fertility, weights: tuple[float, ...]) -> float:
+    found: float = counts.known[row.base] / SCALE + sum(map(mul, weights, counts.rest))
+    # A word has a token, and a token has rarely more than one word: bounds for texts that no fit has seen.
+    return max(found * row.scale, 0.05 * counts.characters)
+
+
+def expected(
+    row: Fertility, shape: Shape | None, characters: int, share: float, extra: int, structured: int = 0
+) -> int:
+    """Expected prompt tokens, at least 1. `share` and `extra` are `prose_share` and `overhead`; of `characters`,
+    `structured` are JSON of tools and calls. What the shape does not cover has the tokens per character of what it
+    does cover, or the language's where there is no shape."""
+    covered = 0 if shape is None else sum(part.characters for part in (shape.prose, shape.code) if part is not None)
+    tokens = structured * row.code_per_character * row.scale
+    rest = max(characters - structured, 0)
+    if shape is None or not covered:
+        tokens += rest * (row.short + (row.prose - row.short) * share)
+    else:
+        found = estimate(row, shape)
+        # A few characters say nothing of the many that were not seen.
+        beyond = found / covered if covered >= PROSE or rest <= covered else row.prose
+        tokens += found + max(rest - covered, 0) * beyond
+    return max(1, round(tokens)) + extra
 
 
 def same_content(tokenizer: str, tag: str, script: str = "") -> float:

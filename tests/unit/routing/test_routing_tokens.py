@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serve.fleet.fertility import table
-from serve.routing.tokens import PER_PROMPT, PER_TURN, expected, family, fertility, overhead, prose_share, same_content
+from serve.fleet.lexicon import BASES
+from serve.routing.records import Shape
+from serve.routing.shape import shape_of
+from serve.routing.tokens import (
+    PER_PROMPT,
+    PER_TURN,
+    estimate,
+    expected,
+    family,
+    fertility,
+    overhead,
+    prose_share,
+    same_content,
+)
 
 pytestmark = pytest.mark.unit
+
+# Texts with the counts of the real tokenizers (bench/fertility/counting.py).
+COUNTED = [
+    json.loads(line)
+    for line in (Path(__file__).parents[2] / "data" / "token_counts.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("tokenizer", BASES)
+def test_the_real_tokenizers_count_much_the_same(tokenizer: str) -> None:
+    errors, sums = [], defaultdict(lambda: [0.0, 0.0])
+    for row in COUNTED:
+        if row["lang"] == "zxx":
+            continue
+        found, counted = estimate(fertility(tokenizer, row["lang"]), shape_of(row["text"])), row["tokens"][tokenizer]
+        errors.append(abs(found / counted - 1))
+        sums[row["lang"]][0] += found
+        sums[row["lang"]][1] += counted
+    assert median(errors) < 0.05
+    assert median(abs(found / counted - 1) for found, counted in sums.values()) < 0.05
+
+
+@pytest.mark.parametrize("tokenizer", BASES)
+@pytest.mark.parametrize("lang", ["en", "nb", "th"])
+def test_code_does_not_count_as_prose(tokenizer: str, lang: str) -> None:
+    for row in COUNTED:
+        if row["lang"] == "zxx":
+            found = estimate(fertility(tokenizer, lang), shape_of(row["text"]))
+            assert found == pytest.approx(row["tokens"][tokenizer], rel=0.25)
 
 
 def test_prose_chat_lines_and_what_lies_between() -> None:
@@ -17,16 +66,16 @@ def test_prose_chat_lines_and_what_lies_between() -> None:
     assert prose_share(20, 1) == 0
     assert prose_share(75, 1) == 0.5
     assert prose_share(900, 45) == 0, "many short turns are chat lines"
-    assert expected(row, 10_000, 1, 0) == 3128
-    assert expected(row, 10_000, 0, 0) == 3591
-    assert expected(row, 10_000, 0.5, 0) in (3359, 3360)
+    assert expected(row, None, 10_000, 1, 0) == 3128
+    assert expected(row, None, 10_000, 0, 0) == 3591
+    assert expected(row, None, 10_000, 0.5, 0) in (3359, 3360)
 
 
 def test_expected_counts_the_template() -> None:
     row = fertility("llama3", "en")
-    assert expected(row, 1000, prose_share(1000, 1), overhead(1, False)) == 214
-    assert expected(row, 1000, prose_share(1000, 2), overhead(2, True)) == 214 + 2 * PER_TURN + PER_PROMPT
-    assert expected(row, 0, prose_share(0, 1), overhead(1, False)) == 1
+    assert expected(row, None, 1000, prose_share(1000, 1), overhead(1, False)) == 214
+    assert expected(row, None, 1000, prose_share(1000, 2), overhead(2, True)) == 214 + 2 * PER_TURN + PER_PROMPT
+    assert expected(row, None, 0, prose_share(0, 1), overhead(1, False)) == 1
 
 
 def test_an_unknown_language_is_the_worst_of_its_script() -> None:
@@ -60,3 +109,22 @@ def test_every_family_of_the_catalogue_has_every_language() -> None:
     assert table()["eurollm"]["nb"].status == "proxy"
     assert table()["normistral"]["nn"].status == "card"
     assert table()["normistral"]["de"].status == "proxy"
+
+
+def test_what_the_shape_does_not_cover_counts_like_what_it_covers() -> None:
+    text = "Regjeringen la fram en ny plan for vindkraft langs kysten, og kommunene har sagt at de vil lese den. " * 3
+    row, shape = fertility("llama3", "nb"), shape_of(text)
+    seen = expected(row, shape, len(text), 1, 0)
+    assert expected(row, shape, 3 * len(text), 1, 0) == pytest.approx(3 * seen, abs=1)
+    few = shape_of("Ja!")
+    assert expected(row, few, 10_000, 1, 0) == pytest.approx(3128, abs=10), "three characters say nothing of the rest"
+    with_tools = expected(row, shape, len(text) + 1000, 1, 0, structured=1000)
+    assert with_tools == pytest.approx(seen + 1000 * row.code_per_character, abs=1)
+
+
+@given(st.text(max_size=400), st.sampled_from(["nb", "en", "zh", "other"]), st.sampled_from(["llama3", "normistral"]))
+def test_counts_are_never_below_one(text: str, lang: str, tokenizer: str) -> None:
+    row = fertility(tokenizer, lang)
+    assert estimate(row, shape_of(text)) >= 0
+    assert expected(row, shape_of(text), len(text), 1, 0) >= 1
+    assert expected(row, Shape(), len(text), 1, 0) >= 1

@@ -1,0 +1,33 @@
+"""The lexicon's reader, and the arithmetic of its packed counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve.errors import DescriptionError
+from serve.fleet.lexicon import BASES, BITS, SCALE, lexicon, packed, parse
+
+pytestmark = pytest.mark.unit
+
+
+def test_packed_counts_add_up() -> None:
+    total = packed((1, 2, 3, 4)) + packed((0.25, 0.5, 0, 7.01))
+    figures = [(total >> BITS * at & (1 << BITS) - 1) / SCALE for at in range(len(BASES))]
+    assert figures == [1.25, 2.5, 3, 11.01]
+
+
+def test_words_by_their_tokens() -> None:
+    words = parse("# comment\n1 1 2 1\tand og\n0.5 0.6 1 0.4\t的\n", "f")
+    assert words == {"and": packed((1, 1, 2, 1)), "og": packed((1, 1, 2, 1)), "的": packed((0.5, 0.6, 1, 0.4))}
+
+
+@pytest.mark.parametrize("line", ["1 1 1\tand", "1 1 1 x\tand", "1 1 1 -1\tand", "1 1 1 100\tand", "and"])
+def test_a_bad_line_is_named(line: str) -> None:
+    with pytest.raises(DescriptionError, match="line 2"):
+        parse(f"1 1 1 1\tto\n{line}\n", "f")
+
+
+def test_the_shipped_file() -> None:
+    words = lexicon()
+    assert 30_000 < len(words) < 80_000
+    assert all(word in words for word in ("the", "ikke", "der", "και", "не", "return", "的"))

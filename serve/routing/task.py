@@ -51,7 +51,7 @@ _SYMBOLS: Final = (
     "</",
     "#include",
     "();",
-    ");",
+    ");\n",
     "{}",
     "{ ",
     ";\n",
@@ -66,8 +66,10 @@ _SYMBOLS: Final = (
 _KEYWORDS: Final = frozenset(("def", "import", "return", "lambda", "select", "while", "for", "elif", "const", "var"))
 # What follows a word in brackets in prose: "Mitarbeiter(in)", "file(s)".
 _ENDINGS: Final = re.compile(r"(?:in|innen|nen|s|es|e|n|en|er|r|a|as|os|o|t|ne|ar|d)\)")
-_EQUATION = re.compile(r"\d[a-z]?\s?[-+*/^=×÷−]\s?\d|\d\s?[,、]\s?\d+\s?[,、]\s?\d")
-_MATERIAL: Final = (":", "\n", '"', "“", "„", "«")
+_EQUATION = re.compile(
+    r"\d\s?[+*×÷=^]\s?\d|\d\s[-−/]\s\d|\d[a-z]\s?[-+=]\s?\d|\d(?:\s?[,、]\s?\d+){3}"  # 2 + 2; 3x = 9; 2, 4, 8, 16
+)
+_MATERIAL: Final = (":", "\n")
 _QUESTION: Final = frozenset("?？؟;")
 _NUMBER = re.compile(r"\d+")
 
@@ -139,7 +141,8 @@ def _is_code(head: str, words: Sequence[str]) -> bool:
         return True
     for bracket in "([":
         at = head.find(bracket)
-        if at > 0 and (head[at - 1].isalnum() or head[at - 1] == "_") and not _ENDINGS.match(head, at + 1):
+        before = head[at - 1 : at] if at > 0 else ""
+        if before.isascii() and (before.isalnum() or before == "_") and not _ENDINGS.match(head, at + 1):
             return True
     return "=" in head and not _KEYWORDS.isdisjoint(words)
 

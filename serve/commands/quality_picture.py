@@ -66,6 +66,4 @@ def _value(report: Report, row: int, column: int) -> float:
 
 
 def _colours(matplotlib: Any) -> Any:
-    colours = matplotlib.colormaps["RdYlGn"].copy()
-    colours.set_bad(_MISSING)
-    return colours
+    return matplotlib.colormaps["RdYlGn"].with_extremes(bad=_MISSING)

@@ -83,8 +83,7 @@ def _lm_eval(whole: Mapping[str, Any], source: str, language: str | None) -> Res
     left_out: list[str] = []
     for name, figures in results.items():
         tag = language_of(name, _dataset_name(whole, name)) or (language if name not in members else None)
-        parents = [group for group, children in groups.items() if name in children and group in results]
-        if any(language_of(group, "") == tag and _metrics(results[group], {}) for group in parents):
+        if any(_stands_for(group, tag) and list(_metrics(results.get(group), {})) for group in _above(name, groups)):
             continue  # a part of one benchmark: its group is the score
         children = groups.get(name) or ()
         if children and tag is None:
@@ -106,6 +105,20 @@ def _lm_eval(whole: Mapping[str, Any], source: str, language: str | None) -> Res
         f"lm-evaluation-harness{version}",
         float(time) if isinstance(time, int | float) else None,
     )
+
+
+def _above(name: str, groups: Mapping[str, Any]) -> Iterator[str]:
+    """The groups that a benchmark is in, and those that these are in."""
+    for group, children in groups.items():
+        if name in children and group != name:
+            yield group
+            yield from _above(group, {other: some for other, some in groups.items() if other != group})
+
+
+def _stands_for(group: str, language: str | None) -> bool:
+    """Whether a group is one benchmark in one language: its part says the same one, or none."""
+    own = language_of(group, "")
+    return own is not None and language in (None, own)
 
 
 def _why_not(no_task: bool, no_language: bool) -> str:

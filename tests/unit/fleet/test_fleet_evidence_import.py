@@ -68,6 +68,18 @@ def test_a_group_in_one_language_stands_for_its_parts_and_one_over_languages_for
     assert not any("belebele acc" in row.source for row in lm_eval().rows)
 
 
+def test_parts_of_groups_of_groups_are_parts() -> None:
+    figures = {"acc,none": 0.7, "acc_stderr,none": 0.01}
+    whole = {
+        "model_name": "m",
+        "results": dict.fromkeys(("mmlu", "mmlu_stem", "mmlu_anatomy", "mmlu_virology"), figures),
+        "group_subtasks": {"mmlu": ["mmlu_stem"], "mmlu_stem": ["mmlu_anatomy", "mmlu_virology"]},
+    }
+    found = read(json.dumps(whole), "f")
+    assert [(score.benchmark, score.language) for score in found.scores] == [("mmlu", "en")]
+    assert found.left_out == ()
+
+
 def test_a_metric_without_an_error_has_no_interval() -> None:
     row = by_place(lm_eval())["nb", Task.TRANSLATION]
     assert row.delta == pytest.approx(100 * (52.1 - 56.5) / 56.5)

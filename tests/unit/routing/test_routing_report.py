@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from routing_fleets import entry, fleet, nordic
 
-from serve.errors import DescriptionError
 from serve.fleet import load, words
 from serve.fleet.fertility import table
 from serve.fleet.tasks import Task
@@ -121,12 +120,3 @@ def test_the_page_of_the_default_fleet_is_current() -> None:
     made = report(load(EXAMPLE), SETS["default"])
     assert page == markdown(made, "quality.png"), "run: make docs"
     assert (ROOT / "docs" / "quality.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-
-
-def test_words_that_cannot_be_are_refused() -> None:
-    assert words.parse("language\tcharacters\nnb\t6.2\n", "x") == {"nb": 6.2}
-    with pytest.raises(DescriptionError, match="the first line names the columns"):
-        words.parse("nb\t6.2\n", "x")
-    for value in ("0", "x", "99", "nan"):
-        with pytest.raises(DescriptionError, match="characters a word lie between 1 and 30"):
-            words.parse(f"language\tcharacters\nnb\t{value}\n", "x")

@@ -65,6 +65,18 @@ LOG_LOST = Metric(
     "Entries that could not be written: `log` is journal (standard output) or decisions (the decision log).",
     ("log",),
 )
+REPLIES_CHECKED = Metric(
+    "parlance_replies_checked_total",
+    Kind.COUNTER,
+    "Replies whose language was told from their first words; `language` is the one that was wanted.",
+    ("model", "language"),
+)
+WRONG_LANGUAGE = Metric(
+    "parlance_wrong_language_total",
+    Kind.COUNTER,
+    "Of the replies checked, those in another language than the wanted one.",
+    ("model", "language"),
+)
 CONNECTIONS = Metric("parlance_client_connections", Kind.GAUGE, "Open connections of clients.")
 
 GATEWAY = (
@@ -81,4 +93,6 @@ GATEWAY = (
     HEALTHY,
     CONNECTIONS,
     LOG_LOST,
+    REPLIES_CHECKED,
+    WRONG_LANGUAGE,
 )

@@ -82,6 +82,12 @@ class Routing(Frozen):
         default_factory=dict, description="The mix of languages expected where a text says too little; may be empty."
     )
 
+    retry_wrong_language: bool = Field(
+        default=False,
+        description="Ask the next model once where an answer that is not streamed came in a wrong language. Both are "
+        "paid for. Never with tools or a response format, and never where a model was named.",
+    )
+
     def floor(self, task: Task | None = None) -> float:
         """The floor of a task in index points; None: of a request whose task is not known."""
         return floor_points(self.floors.get(task, self.quality_floor) if task is not None else self.quality_floor)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 
 from serve.gateway.decision_log import DecisionFile
 from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
 from serve.gateway.record import Finished, entry, record_of
+from serve.gateway.reply_check import ReplyCheck
 
 FLUSH_S = 0.2
 MAX_PENDING = 2_000  # more in one interval are accounted for at once, so that none is held long
@@ -19,8 +21,15 @@ class Book:
     A request is answered first and accounted for later, together with the others of the interval.
     """
 
-    def __init__(self, instruments: Instruments, journal: Journal, decisions: DecisionFile | None = None) -> None:
+    def __init__(
+        self,
+        instruments: Instruments,
+        journal: Journal,
+        decisions: DecisionFile | None = None,
+        replies: ReplyCheck | None = None,
+    ) -> None:
         self._instruments = instruments
+        self._replies = replies
         self._decisions = decisions
         self._journal = journal
         self._loop = asyncio.get_running_loop()
@@ -30,6 +39,8 @@ class Book:
     def add(self, done: Finished) -> None:
         """A request is over."""
         self._pending.append(done)
+        if self._replies is not None:  # one at a time, between other work: a batch of them would hold up the loop
+            self._loop.call_soon(self._replies.settle, done)
         if len(self._pending) >= MAX_PENDING:
             self.flush()
         elif self._timer is None:
@@ -41,12 +52,16 @@ class Book:
             self._timer.cancel()
             self._timer = None
         pending, self._pending = self._pending, []
-        decisions = self._decisions
+        decisions, replies = self._decisions, self._replies
         for done in pending:
+            if replies is not None:
+                replies.settle(done)
             self._instruments.count(done)
             self._journal.write(record_of(done))
             if decisions is not None and (line := entry(done, decisions.texts)) is not None:
                 decisions.add(line)
+        if replies is not None:
+            replies.apply(time())
         self._instruments.settle()
         self._journal.flush()
         self._instruments.lost("journal", self._journal.dropped)

@@ -38,8 +38,9 @@ class Chosen(msgspec.Struct, frozen=True, gc=False):
 def choose(worker: Worker, parsed: Parsed, caller: Caller) -> Chosen:
     """The decision for a request of this caller."""
     request = parsed.request
-    if caller.models is not None:
-        request = replace(request, allowed_models=caller.models)
+    mix = worker.replies.mixes.of(caller.tenant)
+    if caller.models is not None or mix is not None:
+        request = replace(request, allowed_models=caller.models, mix=mix)
     began = perf_counter()
     observed = observe(request)
     decision = decide_observed(observed, request, worker.fleet, worker.live, time())

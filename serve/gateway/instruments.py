@@ -8,6 +8,7 @@ from observability import metrics
 from serve.fleet import Fleet
 from serve.gateway.record import Finished
 from serve.routing.records import Rejection
+from serve.routing.reply import Judged, Verdict
 from serve.routing.tags import members
 
 NO_MODEL = "none"
@@ -41,11 +42,16 @@ class Instruments:
         lost = metrics.LOG_LOST.counter(r)
         self._lost = {log: lost.labels(log) for log in ("journal", "decisions")}
         self._lost_before = dict.fromkeys(self._lost, 0)
+        self.checked = metrics.REPLIES_CHECKED.counter(r)
+        self.wrong_language = metrics.WRONG_LANGUAGE.counter(r)
         for model in fleet.models:  # a panel must not be empty until the first event
             self.in_flight.labels(model.id).set(0)
             self.healthy.labels(model.id).set(0)
             for code in Rejection:
                 self.rejections.labels(model.id, code.value)
+            for tag in {m for t in (*model.card.languages_declared, *model.card.quality) for m in members(t)}:
+                self.checked.labels(model.id, tag)
+                self.wrong_language.labels(model.id, tag)
         self._durations = {model.id: self.duration.labels(model.id) for model in fleet.models}
         self._ttfts = {model.id: self.ttft.labels(model.id) for model in fleet.models}
         self._pending: dict[tuple[Counter, tuple[str, ...]], float] = {}
@@ -87,7 +93,28 @@ class Instruments:
             self._count(self.tokens, (model, language, "output"), usage.completion_tokens)
             if usage.cached_tokens:
                 self._count(self.tokens, (model, language, "cached_input"), usage.cached_tokens)
-            self._count(self.cost, (model, language), done.nano_usd / 1e9)
+            sent = done.nano_usd - (done.discarded.nano_usd if done.discarded else 0)
+            self._count(self.cost, (model, language), sent / 1e9)
+        self._judged(done, model, language)
+
+    def _judged(self, done: Finished, model: str, language: str) -> None:
+        """What is known of the reply's language, and what an answer cost that was not sent for it."""
+        decision, discarded = done.decision, done.discarded
+        wanted = self.language(decision.language.answer) if decision else "other"
+        if discarded is not None:
+            if discarded.usage is not None:
+                self._count(self.tokens, (discarded.model, language, "input"), discarded.usage.prompt_tokens)
+                self._count(self.tokens, (discarded.model, language, "output"), discarded.usage.completion_tokens)
+            self._count(self.cost, (discarded.model, language), discarded.nano_usd / 1e9)
+            self._checked(discarded.judged, discarded.model, wanted)
+        if done.judged is not None:
+            self._checked(done.judged, model, wanted)
+
+    def _checked(self, judged: Judged, model: str, wanted: str) -> None:
+        if judged.verdict is not Verdict.UNKNOWN:
+            self._count(self.checked, (model, wanted))
+            if judged.verdict is Verdict.WRONG:
+                self._count(self.wrong_language, (model, wanted))
 
     def lost(self, log: str, total: int) -> None:
         """So many entries of a log have been lost since the start."""

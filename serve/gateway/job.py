@@ -17,12 +17,14 @@ from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
 from serve.gateway.reading import read_all, read_body
-from serve.gateway.record import Finished
+from serve.gateway.record import Discarded, Finished
+from serve.gateway.reply_check import Held, ReplyTap, WrongLanguage, checkable, text_of
 from serve.gateway.stream import StreamEditor, Usage, edit_body
 from serve.gateway.upstream import Upstream, engine_down
 from serve.gateway.wire import JSON, Headers, Receive, Scope, Send, error_event, refuse
 from serve.routing.cost import exact_cost_nano_usd
 from serve.routing.records import Decision, Endpoint, Mode
+from serve.routing.reply import Judged, Verdict, judge, wanted_of
 
 if TYPE_CHECKING:
     from serve.gateway.worker import Worker
@@ -53,14 +55,18 @@ class Job:
         "caller",
         "chosen",
         "decision_id",
+        "discarded",
         "endpoint",
         "exchange",
         "first_byte_s",
         "headers",
+        "held",
+        "judged",
         "left",
         "model",
         "nano_usd",
         "parsed",
+        "reply",
         "request_id",
         "scope",
         "send",
@@ -91,6 +97,10 @@ class Job:
         self.first_byte_s: float | None = None
         self.usage: Usage | None = None
         self.nano_usd = 0
+        self.reply: str | None = None  # first words, for the check of their language
+        self.judged: Judged | None = None
+        self.held: Held | None = None
+        self.discarded: Discarded | None = None
 
     async def run(self, receive: Receive) -> None:
         """Answers the request, whatever happens, and leaves its record."""
@@ -155,7 +165,14 @@ class Job:
             self.attempts += 1
             try:
                 return await self._attempt(upstream, parsed, decision)
-            except (errors.Unavailable, errors.Overloaded) as failed:
+            except WrongLanguage:
+                worker.instruments.retried(upstream.model.id, WrongLanguage.code)
+                position += 1
+            except ParlanceError as failed:
+                if self.held is not None and not (self.started or self.left):
+                    return await self._send_held(self.held, decision)
+                if not isinstance(failed, (errors.Unavailable, errors.Overloaded)):
+                    raise
                 if self.started or self.left:
                     raise
                 busy = isinstance(failed, errors.Overloaded)
@@ -203,7 +220,8 @@ class Job:
                     first = await exchange.read()
                     upstream.waits.first_byte(exchange.last - sent, exchange.last)
                 else:
-                    return await self._whole(upstream, await read_all(exchange, MAX_WHOLE_ANSWER), exchange, decision)
+                    body = await read_all(exchange, MAX_WHOLE_ANSWER)
+                    return await self._whole(upstream, body, exchange, parsed, decision)
             finally:
                 upstream.waiting.discard(exchange)
             exchange.limit_s = timeouts.idle_s
@@ -216,17 +234,65 @@ class Job:
                 exchange.fail(ClientLeft("given up"))
             self.exchange = None
 
-    async def _whole(self, upstream: Upstream, body: bytes, exchange: Exchange, decision: Decision) -> None:
+    async def _whole(
+        self, upstream: Upstream, body: bytes, exchange: Exchange, parsed: Parsed, decision: Decision
+    ) -> None:
+        status, content_type = exchange.status, exchange.content_type or JSON[1]
+        held, wanted = self.held, None
+        if checkable(parsed, decision.language):
+            self.reply = text_of(body)
+            if held is not None or self._may_ask_again(upstream, parsed, decision):
+                wanted = wanted_of(decision.language)
+        if wanted is None:
+            await self._send_whole(upstream, body, status, content_type, decision)
+            return
+        self.judged = judge(self.reply or "", wanted)
+        wrong = self.judged.verdict is Verdict.WRONG
+        if held is None:
+            if wrong and self.worker.retries.take():
+                self.held = Held(upstream, body, status, content_type, self.judged)
+                raise WrongLanguage(f"{upstream.model.id} answered in {self.judged.tag}, not in {wanted.tag}")
+        elif wrong:
+            self.discarded = self._paid(upstream, body, self.judged)
+            await self._send_held(held, decision)
+            return
+        else:
+            self.discarded = self._paid(held.upstream, held.body, held.judged)
+        await self._send_whole(upstream, body, status, content_type, decision)
+
+    def _may_ask_again(self, upstream: Upstream, parsed: Parsed, decision: Decision) -> bool:
+        """Whether the next model may be asked where this answer is in a wrong language."""
+        worker, ranking = self.worker, decision.ranking
+        if not worker.fleet.routing.retry_wrong_language or parsed.stream or decision.mode is not Mode.AUTO:
+            return False
+        following = ranking.index(upstream.model.id) + 1
+        if following >= len(ranking) or self.attempts >= worker.settings.retry.max_attempts:
+            return False
+        return worker.upstreams[ranking[following]].state.healthy
+
+    def _paid(self, upstream: Upstream, body: bytes, judged: Judged) -> Discarded:
+        """The account of an answer that is not sent."""
+        _, usage = edit_body(body, self._price(upstream))
+        return Discarded(upstream.model.id, usage, self.nano_usd if usage else 0, judged)
+
+    async def _send_held(self, held: Held, decision: Decision) -> None:
+        """Sends the first answer after all: the second model failed, or did no better."""
+        self.model = held.upstream.model.id
+        self.judged, self.reply = held.judged, None
+        await self._send_whole(held.upstream, held.body, held.status, held.content_type, decision)
+
+    async def _send_whole(
+        self, upstream: Upstream, body: bytes, status: int, content_type: bytes, decision: Decision
+    ) -> None:
         body, self.usage = edit_body(body, self._price(upstream))
         self.started = True
-        self.status = exchange.status
-        content_type = exchange.content_type or JSON[1]
+        self.status = status
         headers = [
             (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             *self._decision_headers(decision),
         ]
-        await self.send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
     async def _stream(
@@ -237,6 +303,7 @@ class Job:
         send = self.send
         data = first
         failed: ParlanceError | None = None
+        heard = tap = ReplyTap(parsed.endpoint) if checkable(parsed, decision.language) else None
         try:
             while data:
                 out = editor.feed(data)
@@ -244,6 +311,8 @@ class Job:
                     if not self.started:
                         await self._start_stream(upstream, exchange, decision)
                     await send({"type": "http.response.body", "body": out, "more_body": True})
+                    if tap is not None and not tap.add(out):
+                        tap = None
                 if editor.failed is not None:
                     raise editor.failed
                 data = await exchange.read()
@@ -258,6 +327,8 @@ class Job:
         except ParlanceError as error:
             failed = error
         self._account(upstream, editor, decision)
+        if heard is not None:
+            self.reply = heard.text
         if failed is not None:
             raise failed
 
@@ -282,6 +353,8 @@ class Job:
             self.nano_usd = exact_cost_nano_usd(
                 upstream.model.price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
             )
+            if self.discarded is not None:
+                self.nano_usd += self.discarded.nano_usd
             return self.nano_usd
 
         return price
@@ -326,5 +399,8 @@ class Job:
                 self.usage,
                 self.nano_usd,
                 error,
+                self.reply,
+                self.judged,
+                self.discarded,
             )
         )

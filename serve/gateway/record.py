@@ -12,6 +12,16 @@ from serve.gateway.choice import Chosen
 from serve.gateway.stream import Usage
 from serve.routing.log import Entry, Outcome, entry_of
 from serve.routing.records import Decision, Endpoint
+from serve.routing.reply import Judged, Verdict
+
+
+class Discarded(msgspec.Struct, gc=False):
+    """An answer that was paid for and not sent: another model was asked because of its language."""
+
+    model: str
+    usage: Usage | None
+    nano_usd: int
+    judged: Judged
 
 
 class Finished(msgspec.Struct, gc=False):
@@ -29,8 +39,12 @@ class Finished(msgspec.Struct, gc=False):
     seconds: float
     first_byte_s: float | None
     usage: Usage | None
-    nano_usd: int
+    nano_usd: int  # of every answer that was paid for
     error: ParlanceError | None
+    reply: str | None = None  # its first words, until they are judged; None: it is not judged
+    judged: Judged | None = None
+    discarded: Discarded | None = None
+    settled: bool = False  # what it teaches has been learnt
 
     @property
     def decision(self) -> Decision | None:
@@ -71,17 +85,32 @@ def record_of(done: Finished) -> dict[str, Any]:
     if done.first_byte_s is not None:
         record["ttft_s"] = round(done.first_byte_s, 6)
     if usage is not None:
-        record["usage"] = {
-            "prompt_tokens": usage.prompt_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "estimated": usage.estimated,
-        }
+        record["usage"] = _usage(usage)
         record["cost_nano_usd"] = done.nano_usd
+    if done.judged is not None and done.judged.tag is not None:
+        record["reply_language"] = done.judged.tag
+        record["wrong_language"] = done.judged.verdict is Verdict.WRONG
+    discarded = done.discarded
+    if discarded is not None:
+        record["discarded"] = {
+            "model": discarded.model,
+            "reply_language": discarded.judged.tag,
+            "usage": _usage(discarded.usage) if discarded.usage else None,
+            "cost_nano_usd": discarded.nano_usd,
+        }
     error = done.error
     if error is not None:
         record["error"] = {"code": error.code, "message": error.message[:500], "param": error.param}
     return record
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "estimated": usage.estimated,
+    }
 
 
 def entry(done: Finished, with_text: bool) -> Entry | None:

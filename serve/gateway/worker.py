@@ -18,6 +18,7 @@ from serve.gateway.exchange import Exchange
 from serve.gateway.health import HealthWatch
 from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
+from serve.gateway.reply_check import ReplyCheck
 from serve.gateway.retry import RetryBudget
 from serve.gateway.upstream import Upstream
 from serve.routing import prepare
@@ -60,7 +61,8 @@ class Worker:
         self.instruments = Instruments(fleet)
         logged = state_dir is not None and self.settings.decision_log.enabled
         self.decisions = DecisionFile(state_dir, self.settings.decision_log) if state_dir and logged else None
-        self.book = Book(self.instruments, Journal(log_descriptor), self.decisions)
+        self.replies = ReplyCheck(self.live, one_tenant=len({key.tenant for key in keys or ()}) < 2)
+        self.book = Book(self.instruments, Journal(log_descriptor), self.decisions, self.replies)
         self.retries = RetryBudget(self.settings.retry)
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
         self.active: set[Exchange] = set()

@@ -88,7 +88,7 @@ def test_code_before_prose_is_passed_over() -> None:
     reader = ReplyReader()
     assert reader.feed(code[:200]) is True, "the fence is open: go on"
     assert reader.feed(code[200:]) is True
-    assert reader.feed(NB + NB) is False
+    assert reader.feed(NB * 3) is False
     assert reader.judge(wanted_of(language("de"))).verdict is Verdict.WRONG
     assert reader.judge(wanted_of(language("nb"))).verdict is Verdict.RIGHT
 

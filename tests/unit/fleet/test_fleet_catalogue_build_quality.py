@@ -60,7 +60,7 @@ def test_the_mean_is_of_the_generative_families_and_reading_gains_do_not_count()
 
 
 def test_with_too_few_generative_families_the_mean_is_of_all() -> None:
-    # Faroese has reading comprehension alone: +5.0 there is no evidence that a 9B model beats a 70B, nor part of a mean.
+    # Faroese has reading comprehension alone: +5.0 there is no evidence that a 9B model beats a 70B.
     row = rows()["gemma", "fo", None]
     cells = [line.split(",") for line in text("quality_by_task.csv").splitlines()]
     families = {cell[2]: float(cell[5]) for cell in cells if cell[0] == "google/gemma-2-9b-it" and cell[1] == "fo"}

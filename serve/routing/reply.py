@@ -17,7 +17,7 @@ from serve.routing.sample import WORD, sample
 from serve.routing.scripts import UNSPACED, script_of
 from serve.routing.tags import OTHER, members
 
-# Letters after which a reply is judged, and the characters of it that are read at most (the rest may be code).
+# Characters of prose after which a reply is judged, and of all that are read at most (the rest may be code).
 ENOUGH = 200
 MOST = 1500
 # Fewer words (letters where words are not spaced) say too little: "Oslo." is right in any language.
@@ -88,23 +88,21 @@ class ReplyReader:
     Only the first `MOST` characters are kept.
     """
 
-    __slots__ = ("_letters", "_parts", "_size")
+    __slots__ = ("_parts", "_size")
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._size = 0
-        self._letters = 0
 
     def feed(self, text: str) -> bool:
         """Takes the next piece of the reply; False: it has seen enough."""
         if self._size < MOST:
             self._parts.append(text[: MOST - self._size])
             self._size += len(text)
-            self._letters += sum(map(str.isalpha, text))
-        if self._size >= MOST:
-            return False
-        # Code is no prose: after it, and within it, prose may follow.
-        return self._letters < ENOUGH or sum(map(str.isalpha, _without_fences(self.text))) < ENOUGH
+        if self._size < ENOUGH:
+            return True
+        # Code is no prose: after it prose may follow.
+        return self._size < MOST and len(_without_fences(self.text)) < ENOUGH
 
     @property
     def text(self) -> str:
@@ -144,7 +142,7 @@ def judge(text: str, wanted: Wanted | None) -> Judged:
 
 
 def _without_fences(text: str) -> str:
-    return "".join(text.split("```")[::2])
+    return "".join(text.split("```")[::2]) if "```" in text else text
 
 
 def _long_enough(excerpt: str, script: str) -> bool:

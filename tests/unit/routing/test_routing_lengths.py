@@ -131,8 +131,8 @@ def test_any_answers_give_lengths_between_bounds(
     seen: list[tuple[str, str, str, float, float, bool, float]], alone: bool
 ) -> None:
     lengths = Lengths(256, alone)
-    for model, language, tenant, tokens, unit, cut, now in seen:
-        lengths.observe(model, language, "", tenant, tokens, unit, cut, now)
+    for model, language, tenant, tokens, size, cut, now in seen:
+        lengths.observe(model, language, "", tenant, tokens, size, cut, now)
     for model, found in lengths.expected(UNITS, unit, 1e9).items():
         for (language, _), length in found.items():
             assert 256 / 30 < length.mean / unit(model, language) < 256 * 30

@@ -156,7 +156,7 @@ def _span(words: list[str], at: int, phrase: Phrase) -> tuple[int, int, int] | N
             return None
     if phrase.ambiguous and stop < len(words):
         following = words[stop]
-        if following not in _SOFT and following not in phrase.grammar.follow and not phrase.grammar.cue.at(words, stop):
+        if following not in _SOFT and following not in phrase.grammar.follow and not phrase.grammar.asks(words, stop):
             return None
     return start, name, stop
 
@@ -185,12 +185,11 @@ def _alone(words: list[str], start: int, stop: int, phrase: Phrase) -> bool:
 
 def _led(words: list[str], start: int, name: int, grammar: Grammar) -> bool:
     """Whether a command stands before the phrase in its sentence."""
-    cue = grammar.cue
     for at in range(name - 1, max(name - 1 - REACH, -1), -1):
         word = words[at]
         if word in _HARD or word == ":":
             return False
-        if not cue.at(words, at):
+        if not (grammar.asks(words, at) or grammar.led.at(words, at)):
             continue
         first = at
         while first > 0 and words[first - 1] not in _SOFT:
@@ -200,28 +199,57 @@ def _led(words: list[str], start: int, name: int, grammar: Grammar) -> bool:
             words[i] in grammar.lead or denied.at(words, i) for i in range(first, at)
         ):
             return True  # "don't answer in English, but in German"
-        if not _commanded(words, first, at, grammar):
+        asked = _commanded(words, first, at, grammar)
+        if asked is None:
             continue
         return not (
-            denied.within(words, first, min(at + 4, start)) or denied.within(words, max(start - 2, first), start)
+            denied.within(words, asked, min(at + 4, start)) or denied.within(words, max(start - 2, first), start)
         )
     return False
 
 
-def _commanded(words: list[str], first: int, at: int, grammar: Grammar) -> bool:
-    """Whether a cue begins its clause but for words of courtesy, or joins an earlier command."""
-    if at - first <= LEADS and all(word in grammar.lead for word in words[first:at]):
-        return True
+def _commanded(words: list[str], first: int, at: int, grammar: Grammar) -> int | None:
+    """Where the command of a cue begins, polite negations aside; None where its clause begins with something else.
+
+    Only words of courtesy may stand before it, or an earlier command that it joins.
+    """
+    begins = _courteous(words, first, at, grammar)
+    if begins is not None and (at > first or grammar.asks(words, at)):
+        return begins
+    if (
+        grammar.after
+        and at - first > 2
+        and begins is None
+        and all(word in grammar.lead for word in words[first : first + 2])
+    ):
+        return first  # "an bhféadfá litir ghearr a scríobh": what is asked for stands before the verb
     if at > 0 and words[at - 1] in grammar.joins:
         sentence = at
         while sentence > 0 and words[sentence - 1] not in _HARD:
             sentence -= 1
         for start in range(sentence, min(sentence + LEADS, at)):
-            if grammar.cue.at(words, start):
-                return True
+            if grammar.asks(words, start):
+                return at
             if words[start] not in grammar.lead:
-                return False
-    return False
+                return None
+    return None
+
+
+def _courteous(words: list[str], first: int, at: int, grammar: Grammar) -> int | None:
+    """Where the words after negative courtesy ("не мог бы ты") begin if all before `at` are leads, else None."""
+    if at - first > LEADS:
+        return None
+    begins = index = first
+    while index < at:
+        size = grammar.courtesy.length(words, index)
+        if size:
+            index += size
+            begins = index
+        elif words[index] in grammar.lead:
+            index += 1
+        else:
+            return None
+    return begins
 
 
 def _followed(words: list[str], start: int, stop: int, grammar: Grammar) -> bool:
@@ -237,7 +265,7 @@ def _followed(words: list[str], start: int, stop: int, grammar: Grammar) -> bool
     reach = 2 * BETWEEN if grammar.final else BETWEEN
     for at in range(stop, min(stop + reach, len(words))):
         word = words[at]
-        if grammar.cue.at(words, at):
+        if grammar.asks(words, at):
             denied = grammar.negation
             return not (denied.within(words, max(first, start - 3), start) or denied.within(words, stop, at + 4))
         if word in _HARD or (word in _SOFT and word != ","):

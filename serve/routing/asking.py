@@ -68,6 +68,11 @@ class Words:
             return True
         return any(tuple(words[index : index + len(p)]) == p for p in self.phrases.get(word, ()))
 
+    def length(self, words: list[str], index: int) -> int:
+        """How many words the longest of its phrases has here; 0: none begins here."""
+        found = self.phrases.get(words[index], ())
+        return max((len(p) for p in found if tuple(words[index : index + len(p)]) == p), default=0)
+
     def within(self, words: list[str], start: int, stop: int) -> bool:
         """Whether one of them begins in words[start:stop]."""
         return any(self.at(words, index) for index in range(max(start, 0), min(stop, len(words))))
@@ -78,6 +83,9 @@ class Grammar:
     """One language's ways to ask."""
 
     cue: Words
+    led: Words  # words that ask only after a lead: "bi lahko napisal"
+    courtesy: Words  # leads of several words, negative ones among them: "не мог бы ты"
+    clitics: tuple[str, ...]  # pronouns that are written together with a command, longest first
     negation: Words
     but: Words
     please: Words
@@ -88,6 +96,18 @@ class Grammar:
     joins: frozenset[str]
     final: bool  # the cue follows the name
     after: bool  # it may
+
+    def asks(self, words: list[str], index: int) -> bool:
+        """Whether a word that asks for text stands here, with its pronouns ("parle-moi", "escríbelas") or without."""
+        if self.cue.at(words, index):
+            return True
+        word = words[index]
+        if "-" in word and word.partition("-")[0] in self.cue.single:
+            return True
+        for clitic in self.clitics:
+            if word.endswith(clitic) and _unaccented(word[: -len(clitic)]) in self.cue.single:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +152,13 @@ def cut(text: str) -> list[str]:
 
 
 def lowered(text: str) -> str:
-    """Lower case, composed, with the Turkish dotted capital as a plain i."""
+    """Lower case, composed, with the Turkish dotted capital as a plain i and Catalan ll without its dot."""
     text = text.lower()
     if text.isascii():
         return text
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    return text.replace("i̇", "i").replace("ё", "е")
+    return text.replace("i̇", "i").replace("ё", "е").replace("l·l", "ll")
 
 
 @cache
@@ -197,15 +217,20 @@ def _grammars() -> tuple[dict[str, Grammar], dict[str, list[str]]]:
             words = [lowered(word) for word in listed.split("|")]
             if ui in _UNACCENTED and kind != "not":
                 words += [plain for word in words if (plain := _unaccented(word)) != word]
-            kinds.setdefault(ui, _Kinds()).words[kind] = words
+            kinds.setdefault(ui, _Kinds()).words.setdefault(kind, []).extend(words)
     return {ui: _grammar(found) for ui, found in kinds.items()}, frames
 
 
 def _grammar(kinds: _Kinds) -> Grammar:
     cue, please, filler = _words(kinds.of("cue")), _words(kinds.of("please")), frozenset(kinds.of("filler"))
-    lead = frozenset(part for word in (*kinds.of("lead"), *kinds.of("please")) for part in word.split())
+    courtesy = [word for word in kinds.of("lead") if " " in word]
+    single = [word for word in kinds.of("lead") if " " not in word]
+    lead = frozenset(part for word in (*single, *kinds.of("please"), *kinds.of("lasting")) for part in word.split())
     return Grammar(
         cue=cue,
+        led=_words(kinds.of("led")),
+        courtesy=_words(courtesy),
+        clitics=tuple(sorted(kinds.of("clitic"), key=lambda word: (-len(word), word))),
         negation=_words(kinds.of("not")),
         but=_words(kinds.of("but")),
         please=please,

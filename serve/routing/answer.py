@@ -17,11 +17,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from serve.routing.asking import TOKEN, Grammar, Phrase, Tables, Unspaced, cut, lowered, tables
+from serve.routing import unspaced
+from serve.routing.asking import TOKEN, Grammar, Phrase, Tables, cut, lowered, tables
+from serve.routing.unspaced import QUOTED, QUOTES
 
-# Characters read of a turn. Texts without spaces say two to three times as much in a character.
+# Characters read of a turn.
 HEAD, TAIL = 300, 200
-UNSPACED_HEAD, UNSPACED_TAIL = 160, 100
 # Of a system prompt more is read: the request stands anywhere in it, and it is looked up once (prompts repeat).
 SYSTEM_HEAD, SYSTEM_TAIL = 4000, 1000
 # Words from the asking one to the name: "write a short poem about the sea and the wind in Finnish" has ten.
@@ -37,16 +38,9 @@ MOST_NAMES = 24
 
 _HARD = frozenset(".!?;\n()…।؟؛")
 _SOFT = _HARD | frozenset(",:،·—–")
-_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
-_THAI = re.compile(r"[\u0e00-\u0e7f]")
-_QUOTED = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|\"[^\"\n]{0,600}\"|“[^”\n]{0,600}”|„[^“”\n]{0,600}[“”]|«[^»\n]{0,600}»|»[^«\n]{0,600}«"
-    r"|「[^」\n]{0,600}」|『[^』\n]{0,600}』",
-    re.DOTALL,
-)
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff]")
 # Stands for a quotation: a letter that begins no word.
 _MATERIAL = "ª"
-_QUOTES = re.compile(r"[`\"“„«»「『]")
 
 
 def asked_for(text: str, instructions: str = "", earlier: tuple[str, ...] = ()) -> str | None:
@@ -77,15 +71,15 @@ def _search(text: str, head: int, tail: int, lasting: bool = False) -> str | Non
     if len(text) > head + tail:
         text = f"{text[:head]}\n\n{text[-tail:]}"
     table = tables()
-    if not text.isascii() and not lasting:
-        han = _HAN.search(text) is not None
-        if (han or _THAI.search(text)) and (found := _search_unspaced(text, han, table)):
+    if not text.isascii() and (letter := _UNSPACED.search(text)) is not None:
+        found = unspaced.search(text, letter[0] > "\u0e7f", lasting)
+        if found is not None:
             return found
     text = lowered(text)
     if table.quick.isdisjoint(cut(text)):
         return None
-    if _QUOTES.search(text):
-        text = _QUOTED.sub(f" {_MATERIAL} ", text)
+    if QUOTES.search(text):
+        text = QUOTED.sub(f" {_MATERIAL} ", text)
     return _search_words(TOKEN.findall(text), table, lasting)
 
 
@@ -260,7 +254,7 @@ def _followed(words: list[str], start: int, stop: int, grammar: Grammar) -> bool
     before = words[first:start]
     lead = grammar.lead
     courteous = all(word in lead for word in before) or (grammar.after and all(word in lead for word in before[:2]))
-    if not (grammar.final or courteous):
+    if not (grammar.final or courteous) or (grammar.subject and any(w.endswith(grammar.subject) for w in before)):
         return False
     reach = 2 * BETWEEN if grammar.final else BETWEEN
     for at in range(stop, min(stop + reach, len(words))):
@@ -285,30 +279,3 @@ def _lasts(words: list[str], start: int, stop: int, grammar: Grammar) -> bool:
         return True
     spoken = sum(word not in _SOFT for word in words)
     return spoken <= SHORT_TURN and words[last:].count(":") == 0 and ":" not in words[stop:last]
-
-
-def _search_unspaced(text: str, han: bool, table: Tables) -> str | None:
-    if len(text) > UNSPACED_HEAD + UNSPACED_TAIL:
-        text = f"{text[:UNSPACED_HEAD]}\n\n{text[-UNSPACED_TAIL:]}"
-    pattern = table.han if han else table.thai
-    names = list(pattern.finditer(text))
-    if not names:
-        return None
-    if _QUOTES.search(text):
-        text = _QUOTED.sub("\n", text)
-        names = list(pattern.finditer(text))
-    for found in reversed(names):
-        name = found[0] if han else found[1]
-        for ui in ("ja", "zh") if han else ("th",):
-            if _asks(text, found.start(), found.end(), table.unspaced[ui]):
-                return table.tags[name]
-    return None
-
-
-def _asks(text: str, start: int, stop: int, rules: Unspaced) -> bool:
-    first = max((mark.end() for mark in rules.clause.finditer(text, 0, start)), default=0)
-    end = rules.clause.search(text, stop)
-    before, after = text[first:start], text[stop : end.start() if end else len(text)]
-    if rules.negation.search(before) or rules.negation.search(after):
-        return False
-    return any(ask.search(before) and then.search(after) for ask, then in rules.asks)

@@ -1,8 +1,8 @@
 """How people ask for the language of an answer, as tables: each language's own grammar, compiled once.
 
-`data/names.tsv` has the names of languages with their inflected forms, `data/requests.tsv` the frames that names
-stand in ("in {0}", "po {1}", "{0} keeles") with the words around them, `data/unspaced.tsv` the patterns of scripts
-that put no spaces between words.
+`data/names.tsv` has the names of languages with their inflected forms, `data/requests.tsv` the frames that names stand
+in ("in {0}", "po {1}", "{0} keeles") with the words around them. Scripts without spaces have patterns of their own:
+`serve.routing.unspaced`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ _UNACCENTED = frozenset(
 )
 # A name as short as "ír" is another word without its accent.
 SHORT = 3
-_UNSPACED = frozenset(("ja", "th", "zh"))
 _SLOT = re.compile(r"\{(\d)\}")
 
 
@@ -86,6 +85,9 @@ class Grammar:
     led: Words  # words that ask only after a lead: "bi lahko napisal"
     courtesy: Words  # leads of several words, negative ones among them: "не мог бы ты"
     clitics: tuple[str, ...]  # pronouns that are written together with a command, longest first
+    subject: tuple[
+        str, ...
+    ]  # endings of whom a sentence tells of: it is a report, though its verb looks like a command
     negation: Words
     but: Words
     please: Words
@@ -124,24 +126,11 @@ class Phrase:
 
 
 @dataclass(frozen=True, slots=True)
-class Unspaced:
-    """The patterns of one language without spaces: (before, after) pairs that ask, and what turns them round."""
-
-    clause: re.Pattern[str]
-    asks: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
-    negation: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Tables:
     """Everything, compiled."""
 
     quick: frozenset[str]  # pieces of words, one of which is in every request
     phrases: Mapping[str, tuple[Phrase, ...]]  # by the last word of the name
-    tags: Mapping[str, str]  # of names in Chinese, Japanese and Thai
-    han: re.Pattern[str]
-    thai: re.Pattern[str]
-    unspaced: Mapping[str, Unspaced]
 
 
 def cut(text: str) -> list[str]:
@@ -163,27 +152,22 @@ def lowered(text: str) -> str:
 
 @cache
 def tables() -> Tables:
-    """The tables. The first call takes about 0.1 s."""
+    """The tables. The first call takes about 0.4 s."""
     grammars, frames = _grammars()
-    names = [(ui, tag, forms.split("|")) for ui, tag, forms in rows("names.tsv")]
     phrases: dict[str, dict[Phrase, None]] = {}
-    for ui, tag, forms in names:
-        if ui in _UNSPACED:
+    for ui, tag, listed in rows("names.tsv"):
+        if ui not in grammars:  # Chinese, Japanese, Thai
             continue
+        forms = listed.split("|")
         for trigger, phrase in _phrases(grammars[ui], frames[ui], tag, forms, fold=ui in _UNACCENTED):
             phrases.setdefault(trigger, {})[phrase] = None
         if ui == "ar":
             plain = [re.sub("[أإآ]", "ا", form) for form in forms]
             for trigger, phrase in _phrases(grammars[ui], frames[ui], tag, plain, fold=False):
                 phrases.setdefault(trigger, {})[phrase] = None
-    tags = {form: tag for ui, tag, forms in names if ui in _UNSPACED for form in forms}
     return Tables(
         quick=_quick({(*phrase.name, trigger) for trigger, found in phrases.items() for phrase in found}),
         phrases={trigger: tuple(found) for trigger, found in phrases.items()},
-        tags=tags,
-        han=re.compile(_longest_first(form for ui, _, forms in names if ui in ("zh", "ja") for form in forms)),
-        thai=re.compile("(?:ภาษา)(" + _longest_first(f for ui, _, forms in names if ui == "th" for f in forms) + ")"),
-        unspaced=_unspaced(),
     )
 
 
@@ -194,10 +178,6 @@ def _quick(names: set[tuple[str, ...]]) -> frozenset[str]:
     return frozenset(min(parts, key=lambda piece: (len(piece) <= SHORT, count[piece], piece)) for parts in pieces)
 
 
-def _longest_first(words: Iterable[str]) -> str:
-    return "|".join(re.escape(word) for word in sorted(set(words), key=lambda word: (-len(word), word)))
-
-
 @dataclass(slots=True)
 class _Kinds:
     words: dict[str, list[str]] = field(default_factory=dict)
@@ -206,13 +186,13 @@ class _Kinds:
         return self.words.get(kind, [])
 
 
-def _grammars() -> tuple[dict[str, Grammar], dict[str, list[str]]]:
+def _grammars() -> tuple[dict[str, Grammar], dict[str, list[_Frame]]]:
     kinds: dict[str, _Kinds] = {}
-    frames: dict[str, list[str]] = {}
+    frames: dict[str, list[_Frame]] = {}
     for languages, kind, listed in rows("requests.tsv"):
         for ui in languages.split():
             if kind == "frame":
-                frames[ui] = listed.split("|")
+                frames[ui] = [_Frame.of("{0}", bare=True), *map(_Frame.of, listed.split("|"))]
                 continue
             words = [lowered(word) for word in listed.split("|")]
             if ui in _UNACCENTED and kind != "not":
@@ -231,6 +211,7 @@ def _grammar(kinds: _Kinds) -> Grammar:
         led=_words(kinds.of("led")),
         courtesy=_words(courtesy),
         clitics=tuple(sorted(kinds.of("clitic"), key=lambda word: (-len(word), word))),
+        subject=tuple(kinds.of("subject")),
         negation=_words(kinds.of("not")),
         but=_words(kinds.of("but")),
         please=please,
@@ -256,57 +237,65 @@ def _words(listed: Iterable[str]) -> Words:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A frame taken apart: words before the slot, what is glued to the name ("l'", "-ya"), and the words after."""
+
+    form: int
+    before: tuple[str, ...]
+    glued_before: str
+    glued_after: str
+    after: tuple[str, ...]
+    ambiguous: bool
+    bare: bool
+
+    @classmethod
+    def of(cls, text: str, bare: bool = False) -> _Frame:
+        slot = _SLOT.search(text)
+        assert slot is not None, text
+        left, right = text[: slot.start()], text[slot.end() :].rstrip("!")
+        before, _, glued_before = left.rpartition(" ")
+        glued_after, _, after = right.partition(" ")
+        words, following = tuple(TOKEN.findall(before)), tuple(TOKEN.findall(after))
+        return cls(int(slot[1]), words, glued_before, glued_after, following, text.endswith("!"), bare)
+
+    def plain(self) -> _Frame:
+        """The same without accents."""
+        before, after = tuple(map(_unaccented, self.before)), tuple(map(_unaccented, self.after))
+        return _Frame(
+            self.form, before, self.glued_before, self.glued_after, after, ambiguous=self.ambiguous, bare=self.bare
+        )
+
+
 def _phrases(
-    grammar: Grammar, frames: list[str], tag: str, forms: list[str], *, fold: bool
+    grammar: Grammar, frames: list[_Frame], tag: str, forms: list[str], *, fold: bool
 ) -> Iterable[tuple[str, Phrase]]:
-    texts = [(form, "{0}", True) for form in forms[:1]] + [("", frame, False) for frame in frames]
-    for _, frame, bare in texts:
-        ambiguous = frame.endswith("!")
-        frame = frame.rstrip("!")
-        slot = _SLOT.search(frame)
-        assert slot is not None
-        number = int(slot[1])
-        form = lowered(forms[number]) if number < len(forms) else ""
-        if not form:
-            continue
-        whole = frame[: slot.start()] + form + frame[slot.end() :]
-        plain = _unaccented(form)
-        for spelled in {whole, _unaccented(whole)} if fold and len(plain) > SHORT else {whole}:
-            # Accents aside, a form keeps its length: positions are the same.
-            words = TOKEN.findall(spelled)
-            last = len(TOKEN.findall(spelled[: slot.start() + len(form)])) - 1
-            first = max(len(TOKEN.findall(frame[: slot.start()].rstrip("'’l") + " ")), 0)
-            first = min(first, last)
-            yield (
-                words[last],
-                Phrase(
-                    grammar,
-                    tag,
-                    tuple(words[:first]),
-                    tuple(words[first:last]),
-                    tuple(words[last + 1 :]),
-                    ambiguous,
-                    bare,
-                ),
-            )
+    """Each phrase of a name in a language, by the name's last word; where `fold`, without accents as well."""
+    spellings = [lowered(form) for form in forms]
+    found = [(frames, spellings)]
+    if fold:
+        found.append(([frame.plain() for frame in frames], [_unaccented(form) for form in spellings]))
+    for number, (framed, spelled) in enumerate(found):
+        words = [TOKEN.findall(form) for form in spelled]
+        for frame in framed:
+            if frame.form >= len(words) or not words[frame.form]:
+                continue
+            *name, last = words[frame.form]
+            if number and len(last) <= SHORT and last != TOKEN.findall(spellings[frame.form])[-1]:
+                continue
+            if name:
+                name[0] = frame.glued_before + name[0]
+            else:
+                last = frame.glued_before + last
+            last += frame.glued_after
+            before, after = frame.before, frame.after
+            yield last, Phrase(grammar, tag, before, tuple(name), after, frame.ambiguous, frame.bare)
 
 
 def _unaccented(text: str) -> str:
+    if text.isascii():
+        return text
     text = (
         text.replace("ł", "l").replace("đ", "d").replace("ħ", "h").replace("ı", "i").replace("ŧ", "t").replace("ŋ", "n")
     )
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-
-
-def _unspaced() -> dict[str, Unspaced]:
-    clause: dict[str, str] = {}
-    negation: dict[str, str] = {}
-    asks: dict[str, list[tuple[re.Pattern[str], re.Pattern[str]]]] = {}
-    for ui, kind, before, *after in rows("unspaced.tsv"):
-        if kind == "clause":
-            clause[ui] = before
-        elif kind == "not":
-            negation[ui] = before
-        else:
-            asks.setdefault(ui, []).append((re.compile(before), re.compile(after[0] if after else "")))
-    return {ui: Unspaced(re.compile(clause[ui]), tuple(asks[ui]), re.compile(negation[ui])) for ui in clause}

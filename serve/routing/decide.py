@@ -8,6 +8,7 @@ from serve.fleet.description import Fleet
 from serve.fleet.routing import Preset, floor_points
 from serve.fleet.tasks import Task
 from serve.routing import policy
+from serve.routing.answer import asked_for
 from serve.routing.candidates import Weighed, weigh
 from serve.routing.identify import scorer
 from serve.routing.language import resolve, script_of_language
@@ -80,8 +81,10 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
 
 
 def prepare(fleet: Fleet) -> None:
-    """Loads what the first decision would load: the language model (about 1 s, 130 MB) and the fleet's table."""
+    """Loads what the first decision would load: the language model (about 1 s, 130 MB), the tables of requests for a
+    language, and the fleet's table."""
     scorer()
+    asked_for("用英语 in English")
     table_of(fleet)
 
 

@@ -151,6 +151,10 @@ def test_an_earlier_turn_counts_where_it_meant_to_last() -> None:
     assert asked_for("And the weather?", earlier=("From now on answer in German.",)) == "de"
     assert asked_for("Og været?", earlier=("Hei!", "Svar på nynorsk frå no av, er du snill.")) == "nn"
     assert asked_for("And the weather?", earlier=("Please reply in Italian.",)) == "it"
+    assert asked_for("谢谢", earlier=("从现在起只用英语回答我。",)) == "en"
+    assert asked_for("ありがとう", earlier=("これからは英語で答えてください。",)) == "en"
+    assert asked_for("ขอบคุณ", earlier=("ต่อไปนี้ช่วยตอบเป็นภาษาอังกฤษเท่านั้น",)) == "en"
+    assert asked_for("谢谢", earlier=("请帮我用西班牙语写一封短信给我的老师，告诉他明天我会迟到。",)) is None
     assert asked_for("Thanks", earlier=("Translate into German: good morning",)) is None
     assert asked_for("Thanks", earlier=("Can you write a poem about the long winter at the sea in German?",)) is None
 

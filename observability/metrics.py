@@ -77,6 +77,33 @@ WRONG_LANGUAGE = Metric(
     "Of the replies checked, those in another language than the wanted one.",
     ("model", "language"),
 )
+TOKEN_RATIO = Metric(
+    "parlance_token_ratio",
+    Kind.GAUGE,
+    "Prompt tokens that engines counted for each that was expected, by the model and the language of the text; 1: as "
+    "expected, or nothing learnt.",
+    ("model", "language"),
+)
+OBSERVATIONS = Metric(
+    "parlance_learnt_observations_total",
+    Kind.COUNTER,
+    "Answers that taught something, by what: token_ratio or answer_length.",
+    ("kind",),
+)
+ANSWER_TOKENS = Metric(
+    "parlance_answer_tokens",
+    Kind.GAUGE,
+    "Expected tokens of an answer, by model, language of the answer, task (`none`: not known) and statistic: mean, "
+    "p50, p90. Comparable between models.",
+    ("model", "language", "task", "statistic"),
+)
+PRICE = Metric(
+    "parlance_price_usd_per_token",
+    Kind.GAUGE,
+    "What a token costs, by model, basis (list; average and marginal: of the GPU hours over what they served) and "
+    "direction (input, cached_input, output).",
+    ("model", "basis", "direction"),
+)
 CONNECTIONS = Metric("parlance_client_connections", Kind.GAUGE, "Open connections of clients.")
 
 GATEWAY = (
@@ -91,6 +118,10 @@ GATEWAY = (
     ERRORS,
     IN_FLIGHT,
     HEALTHY,
+    TOKEN_RATIO,
+    OBSERVATIONS,
+    ANSWER_TOKENS,
+    PRICE,
     CONNECTIONS,
     LOG_LOST,
     REPLIES_CHECKED,

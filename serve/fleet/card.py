@@ -92,7 +92,10 @@ class Price(Frozen):
 
     input_usd_per_mtok: Usd
     output_usd_per_mtok: Usd
-    cached_input_usd_per_mtok: Usd | None = Field(default=None, description="Default: the input price.")
+    cached_input_usd_per_mtok: Usd | None = Field(
+        default=None,
+        description="Default: a quarter of the input price on engines of one's own, the input price elsewhere.",
+    )
     status: Literal["list", "proxy", "own"] = "own"
     source: str = "the fleet description"
     date: str | None = None

@@ -52,6 +52,12 @@ class Engine(Frozen):
 
     device: Literal["gpu", "cpu"] = "gpu"
     gpu: str | None = Field(default=None, description="GPU model, a name of catalogue/gpus.yaml; needed on gpu.")
+    usd_per_gpu_hour: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="What an hour of one GPU costs here; default: the catalogue's for `gpu`.",
+    )
     weights: str = Field(
         default="hub",
         description="`hub` downloads card.source; `tiny` builds a small random model of the same architecture; "

@@ -63,6 +63,15 @@ class DecisionLog(Frozen):
     )
 
 
+class Prefixes(Frozen):
+    """What the gateway remembers of conversations, to expect cached prompt tokens: hashes, never text."""
+
+    entries: int = Field(default=50_000, ge=0, le=5_000_000, description="Kept at most, about 300 bytes each; 0: none.")
+    expires_s: PositiveSeconds = Field(
+        default=300, description="An engine is assumed to have evicted a prefix that was not read for so long."
+    )
+
+
 class Gateway(Frozen):
     """One gateway worker. Prices, keys and limits change here without touching a GPU."""
 
@@ -80,6 +89,12 @@ class Gateway(Frozen):
         "(`parlance gateway --state-dir`). None: nothing is kept on disk.",
     )
     decision_log: DecisionLog = DecisionLog()
+    prefixes: Prefixes = Prefixes()
+    trusted_tenants: bool = Field(
+        default=False,
+        description="What tenants' requests teach about token counts and answer lengths counts in full. Off: none of "
+        "several tenants can move an expectation by more than 5%, and few of them teach little.",
+    )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()

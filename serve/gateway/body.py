@@ -15,6 +15,7 @@ from serve.errors import BadRequest
 from serve.fleet.gateway import Limits
 from serve.gateway import parameters
 from serve.gateway.hints import read_hints
+from serve.gateway.prefixes import Prefix, after_tools
 from serve.routing.records import Ability, Endpoint, Request
 
 Raw = msgspec.Raw
@@ -59,6 +60,7 @@ class Parsed:
     stream: bool
     include_usage: bool  # the client asked for the usage chunk itself
     guided: bool  # tools or a response format: an answer that cannot be checked or resumed as plain text
+    prefixes: tuple[Prefix, ...] = ()  # the conversation up to each of its turns, shortest first
 
     def engine_body(self, model: str, cache_salt: str | None) -> bytes:
         """The body for an engine that knows the model by this name."""
@@ -113,7 +115,8 @@ def parse(body: bytes, endpoint: Endpoint, headers: Mapping[bytes, bytes], limit
         hints=hints,
     )
     guided = has_tools or any(name in fields for name in ("response_format", "structured_outputs", "text"))
-    return Parsed(endpoint, fields, request, stream, include_usage, guided)
+    prefixes = after_tools(text.chain, bytes(tools) if has_tools and tools is not None else b"")
+    return Parsed(endpoint, fields, request, stream, include_usage, guided, prefixes)
 
 
 def _decode_body(body: bytes) -> dict[str, Raw]:
@@ -136,7 +139,7 @@ def _decode_body(body: bytes) -> dict[str, Raw]:
 class _TextReader:
     """Gathers what the language is read from, and how many characters become prompt tokens."""
 
-    __slots__ = ("characters", "earlier", "instructions", "last", "needs", "structured", "turns")
+    __slots__ = ("chain", "characters", "earlier", "instructions", "last", "needs", "structured", "turns")
 
     def __init__(self) -> None:
         self.last = ""
@@ -145,6 +148,7 @@ class _TextReader:
         self.characters = 0
         self.structured = 0
         self.turns = 0
+        self.chain: list[Prefix] = []
         self.needs: set[Ability] = set()
 
     def user(self, text: str) -> None:
@@ -174,6 +178,8 @@ class _TextReader:
             self.structure(len(bytes(message.tool_calls)) + len(bytes(message.output)) - 8)  # two nulls
             self.turns += 1
             role = message.role
+            before = self.chain[-1].digest if self.chain else 0
+            digest = hash((before, role, text, bytes(message.tool_calls), bytes(message.output)))
             if role in _SYSTEM_ROLES:
                 self.system(text)
             elif role == "user":
@@ -182,6 +188,7 @@ class _TextReader:
                 self.characters += len(text)
                 if role in ("tool", "function") or message.type == "function_call_output":
                     self.needs.add(Ability.TOOL_ROLE)
+            self.chain.append(Prefix(digest, self.characters, role == "assistant"))
 
     def _content(self, content: str | list[_Part] | None, path: str) -> str:
         if content is None or isinstance(content, str):
@@ -220,7 +227,9 @@ def _read_messages(fields: dict[str, Raw], text: _TextReader) -> None:
     if "system" in fields:
         system = parameters.typed(_system, fields, "system")
         if system is not None:
-            text.system(text._content(system, "system"))
+            said = text._content(system, "system")
+            text.system(said)
+            text.chain.append(Prefix(hash(("system", said)), text.characters, False))
     _read_chat(fields, text)
 
 
@@ -231,6 +240,7 @@ def _read_responses(fields: dict[str, Raw], text: _TextReader) -> None:
         instructions = parameters.typed(_instructions, fields, "instructions")
         if instructions:
             text.system(instructions)
+            text.chain.append(Prefix(hash(("system", instructions)), text.characters, False))
     given = parameters.typed(_input, fields, "input")
     if isinstance(given, str):
         text.user(given)

@@ -8,6 +8,7 @@ from time import time
 from serve.gateway.decision_log import DecisionFile
 from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
+from serve.gateway.learning import Learning
 from serve.gateway.record import Finished, entry, record_of
 from serve.gateway.reply_check import ReplyCheck
 
@@ -27,9 +28,11 @@ class Book:
         journal: Journal,
         decisions: DecisionFile | None = None,
         replies: ReplyCheck | None = None,
+        learning: Learning | None = None,
     ) -> None:
         self._instruments = instruments
         self._replies = replies
+        self._learning = learning
         self._decisions = decisions
         self._journal = journal
         self._loop = asyncio.get_running_loop()
@@ -57,6 +60,8 @@ class Book:
             if replies is not None:
                 replies.settle(done)
             self._instruments.count(done)
+            if self._learning is not None:
+                self._learning.observe(done)
             self._journal.write(record_of(done))
             if decisions is not None and (line := entry(done, decisions.texts)) is not None:
                 decisions.add(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,8 +39,9 @@ def choose(worker: Worker, parsed: Parsed, caller: Caller) -> Chosen:
     """The decision for a request of this caller."""
     request = parsed.request
     mix = worker.replies.mixes.of(caller.tenant)
-    if caller.models is not None or mix is not None:
-        request = replace(request, allowed_models=caller.models, mix=mix)
+    cached = worker.prefixes.known(caller.tenant, parsed.prefixes, monotonic())
+    if caller.models is not None or mix is not None or cached:
+        request = replace(request, allowed_models=caller.models, mix=mix, cached_characters=cached)
     began = perf_counter()
     observed = observe(request)
     decision = decide_observed(observed, request, worker.fleet, worker.live, time())

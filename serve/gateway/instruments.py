@@ -39,6 +39,10 @@ class Instruments:
         self.in_flight = metrics.IN_FLIGHT.gauge(r)
         self.healthy = metrics.HEALTHY.gauge(r)
         self.connections = metrics.CONNECTIONS.gauge(r)
+        self.token_ratio = metrics.TOKEN_RATIO.gauge(r)
+        self.observations = metrics.OBSERVATIONS.counter(r)
+        self.answer_tokens = metrics.ANSWER_TOKENS.gauge(r)
+        self.price = metrics.PRICE.gauge(r)
         lost = metrics.LOG_LOST.counter(r)
         self._lost = {log: lost.labels(log) for log in ("journal", "decisions")}
         self._lost_before = dict.fromkeys(self._lost, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING
 
 from serve import errors
@@ -351,7 +351,7 @@ class Job:
     def _price(self, upstream: Upstream) -> Callable[[Usage], int]:
         def price(usage: Usage) -> int:
             self.nano_usd = exact_cost_nano_usd(
-                upstream.model.price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
+                upstream.price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
             )
             if self.discarded is not None:
                 self.nano_usd += self.discarded.nano_usd
@@ -382,7 +382,9 @@ class Job:
         await refuse(self.send, error, self.endpoint, self.request_id)
 
     def _record(self, error: ParlanceError | None) -> None:
-        """Leaves what metrics and log are made from."""
+        """Leaves what metrics and log are made from, and which model has read the conversation."""
+        if self.usage is not None and self.model is not None and self.parsed is not None:
+            self.worker.prefixes.read(self.caller.tenant, self.parsed.prefixes, self.model, monotonic())
         self.worker.book.add(
             Finished(
                 time(),

@@ -11,6 +11,7 @@ from serve.fleet.gateway import Timeouts
 from serve.gateway.client import Origin, Pool
 from serve.gateway.exchange import Exchange
 from serve.gateway.waits import Waits
+from serve.routing.cost import rates
 from serve.routing.records import Endpoint, ModelState
 
 
@@ -20,6 +21,7 @@ class Upstream:
     def __init__(self, model: Model, fleet: Fleet, timeouts: Timeouts) -> None:
         self.model = model
         self.origin = Origin.of(fleet.base_url(model))
+        self.price = rates(model)
         self.pool = Pool(self.origin, timeouts.connect_s)
         # An engine of ours is unhealthy until it says otherwise; nobody asks a foreign endpoint for its health.
         self.probed = model.upstream is None

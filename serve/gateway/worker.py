@@ -18,8 +18,11 @@ from serve.gateway.exchange import Exchange
 from serve.gateway.health import HealthWatch
 from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
+from serve.gateway.learning import Learning
+from serve.gateway.prefixes import Prefixes
 from serve.gateway.reply_check import ReplyCheck
 from serve.gateway.retry import RetryBudget
+from serve.gateway.state_file import NAME as LEARNT
 from serve.gateway.upstream import Upstream
 from serve.routing import prepare
 
@@ -61,8 +64,17 @@ class Worker:
         self.instruments = Instruments(fleet)
         logged = state_dir is not None and self.settings.decision_log.enabled
         self.decisions = DecisionFile(state_dir, self.settings.decision_log) if state_dir and logged else None
-        self.replies = ReplyCheck(self.live, one_tenant=len({key.tenant for key in keys or ()}) < 2)
-        self.book = Book(self.instruments, Journal(log_descriptor), self.decisions, self.replies)
+        one_tenant = len({key.tenant for key in keys or ()}) < 2
+        self.replies = ReplyCheck(self.live, one_tenant=one_tenant)
+        self.prefixes = Prefixes(self.settings.prefixes, fleet.models)
+        self.learning = Learning(
+            fleet,
+            self.live,
+            self.instruments,
+            alone=one_tenant or self.settings.trusted_tenants,
+            path=state_dir / LEARNT if state_dir is not None else None,
+        )
+        self.book = Book(self.instruments, Journal(log_descriptor), self.decisions, self.replies, self.learning)
         self.retries = RetryBudget(self.settings.retry)
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
         self.active: set[Exchange] = set()
@@ -75,6 +87,7 @@ class Worker:
         """Begins to probe engines and to look for exchanges that are too slow."""
         prepare(self.fleet)  # a second of reading the language model, which no client shall wait for
         self.health.start()
+        self.learning.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
 
     async def stop(self) -> None:
@@ -86,6 +99,7 @@ class Worker:
         for upstream in self.upstreams.values():
             upstream.pool.close()
         self.book.flush()
+        await self.learning.stop()
         if self.decisions is not None:
             self.decisions.close()
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from serve.fleet.card import Kind, Price
+from serve.fleet.description import Model
+from serve.fleet.gpus import gpu
 
 # A reasoning model writes its <think> part as well. No figure is published for the catalogue's; 4 is a judgement that
 # holds until the model's own running mean is known.
 REASONING_FACTOR = 4.0
+
+# What a prompt token in the KV cache costs of another one, on engines of one's own whose price does not say: it takes
+# no prefill, and keeps memory that others could use. A judgement between the tenth and the half that providers with a
+# price for cached input ask for; state `cached_input_usd_per_mtok` to replace it.
+CACHED_SHARE = 0.25
 
 # An answer of so many tokens is no measurement.
 MOST_OUTPUT = 1e7
@@ -15,6 +24,30 @@ _TOKENS_PER_M = 1_000_000
 _NANO_PER_USD = 1_000_000_000
 # A price has at most this many digits that count: USD 0.000000001 a million tokens.
 _PRICE_SCALE = 1_000_000_000
+
+
+def rates(model: Model) -> Price:
+    """The price of a model with the cached rate filled in: expectation and settlement both read this one."""
+    return _rates(model.price, model.engine is not None)
+
+
+@lru_cache(maxsize=4096)
+def _rates(price: Price, own: bool) -> Price:
+    if price.cached_input_usd_per_mtok is not None:
+        return price
+    cached = price.input_usd_per_mtok * (CACHED_SHARE if own else 1.0)
+    return price.model_copy(update={"cached_input_usd_per_mtok": cached})
+
+
+def usd_per_replica_hour(model: Model) -> float:
+    """What an hour of one replica's GPUs costs; 0 where that is not known: CPUs, external endpoints, no price."""
+    engine = model.engine
+    if engine is None or engine.device != "gpu":
+        return 0.0
+    if engine.usd_per_gpu_hour is not None:
+        return engine.usd_per_gpu_hour * engine.workers
+    price = gpu(engine.gpu).usd_per_gpu_hour if engine.gpu is not None else None
+    return price.usd * engine.workers if price is not None else 0.0
 
 
 def expected_output(
@@ -35,7 +68,7 @@ def expected_output(
 
 
 def expected_cost_usd(price: Price, input_tokens: float, output_tokens: float) -> float:
-    """USD for so many tokens; a prefix that may be cached counts in full, since nobody knows before."""
+    """USD for so many tokens, none of them cached."""
     return (input_tokens * price.input_usd_per_mtok + output_tokens * price.output_usd_per_mtok) / _TOKENS_PER_M
 
 

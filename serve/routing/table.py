@@ -7,11 +7,12 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from serve.fleet.card import Kind, Price, Role
+from serve.fleet.card import Kind, Role
 from serve.fleet.description import Fleet, Model
 from serve.fleet.fertility import Fertility
 from serve.fleet.tasks import Task
 from serve.routing import tokens
+from serve.routing.cost import rates
 from serve.routing.quality import Standing, is_proven, measured_languages, standing
 from serve.routing.records import Ability, Endpoint
 from serve.routing.tags import OTHER
@@ -151,16 +152,12 @@ def _entry(model: Model) -> Entry:
         kind=card.kind,
         context_tokens=model.context_tokens,
         input_usd=model.price.input_usd_per_mtok / 1e6,
-        cached_usd=_cached(model.price) / 1e6,
+        cached_usd=(rates(model).cached_input_usd_per_mtok or 0.0) / 1e6,
         output_usd=model.price.output_usd_per_mtok / 1e6,
         abilities=_abilities(model),
         endpoints=_endpoints(model),
         strength=sum(deltas) / len(deltas) if deltas else -100.0,
     )
-
-
-def _cached(price: Price) -> float:
-    return price.input_usd_per_mtok if price.cached_input_usd_per_mtok is None else price.cached_input_usd_per_mtok
 
 
 def _abilities(model: Model) -> frozenset[Ability]:

@@ -31,6 +31,13 @@ UNSPACED_HEAD, UNSPACED_TAIL = 70, 50
 STRONG: Final = 3.5
 WEAK: Final = 1.2
 MOST_CUES: Final = 2.0  # of either kind that count for a task: a fourth "sum" tells nothing new
+# A greeting is one as the first or second word; further in it belongs to a letter that something is asked about.
+GREETING: Final = 2
+# A short question that nothing else is known of is conversation more often than not.
+SHORT_QUESTION: Final = 1.8
+# Where a colon, a line's end or a question stands before more text, something is to be done with that text.
+MATERIAL: Final = 1.2
+SHORT: Final = 120
 CODE: Final = 3.0
 EQUATION: Final = 3.0
 NUMBERS: Final = 1.5
@@ -42,6 +49,8 @@ INSTRUCTIONS_WEIGHT: Final = 0.6
 CLEAR: Final = 0.6
 
 _WORDS = re.compile(r"[^\s.,:;!?()\"«»„“”‘’'`…।、。？！¿¡؟،\[\]{}<>|*=~「」『』（）：·;-]+")
+# Latin words that stand right beside other letters, and so are in no word of `_WORDS`.
+_ASCII = re.compile(r"(?<=[^\x00-\x7f])[A-Za-z][A-Za-z+#]+|[A-Za-z][A-Za-z+#]+(?=[^\x00-\x7f])")
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Characters of code that prose does not have, and words that only count beside them.
 _SYMBOLS: Final = (
@@ -69,7 +78,7 @@ _ENDINGS: Final = re.compile(r"(?:in|innen|nen|s|es|e|n|en|er|r|a|as|os|o|t|ne|a
 _EQUATION = re.compile(
     r"\d\s?[+*×÷=^]\s?\d|\d\s[-−/]\s\d|\d[a-z]\s?[-+=]\s?\d|\d(?:\s?[,、]\s?\d+){3}"  # 2 + 2; 3x = 9; 2, 4, 8, 16
 )
-_MATERIAL: Final = (":", "\n")
+_MATERIAL = re.compile(r":\s|\n|[?？؟]\s+\S|：|。\S")
 _QUESTION: Final = frozenset("?？؟;")
 _NUMBER = re.compile(r"\d+")
 
@@ -77,11 +86,20 @@ _Scores = list[float]
 
 
 class _Cue(NamedTuple):
-    """A word or phrase: the words after the first, the task's index, and whether it names the task."""
+    """What a word or phrase says: the words after the second, the task's index, whether it names the task, and before
+    which place of the text it must stand."""
 
     rest: tuple[str, ...]
     task: int
     strong: bool
+    before: int
+
+
+class _Cues(NamedTuple):
+    """The cues that begin with one word: the word itself, and phrases by their second word."""
+
+    alone: tuple[_Cue, ...]
+    phrases: Mapping[str, tuple[_Cue, ...]]
 
 
 def classify(text: str, instructions: str = "") -> tuple[Task | None, float]:
@@ -122,16 +140,24 @@ def _scores(text: str) -> _Scores:
         STRONG * min(strength, MOST_CUES) + WEAK * min(hint, MOST_CUES)
         for strength, hint in zip(strong, weak, strict=True)
     ]
-    if not any(strong) and not _names().isdisjoint(words[:NEAR]) and any(mark in head for mark in _MATERIAL):
+    material = _MATERIAL.search(head) is not None
+    if material and not any(strong) and not _names().isdisjoint(words[:NEAR]):
         scores[_TRANSLATION] += INTO_LANGUAGE
+    if material:
+        scores[_CHAT] -= MATERIAL
+    question = not _QUESTION.isdisjoint(text[-2:] if whole else tail[-2:])
     numbers = len(_NUMBER.findall(head))
     if _is_code(head, words):
         scores[_CODE_TASK] += CODE
     elif numbers and _EQUATION.search(head):
         scores[_REASONING] += EQUATION
     # A long text is material, and has numbers whatever is asked of it.
-    if numbers > 1 and whole and (strong[_REASONING] or not _QUESTION.isdisjoint(text)):
+    if numbers > 1 and whole and (question or strong[_REASONING]):
         scores[_REASONING] += NUMBERS
+        if "%" in head or "٪" in head:
+            scores[_REASONING] += WEAK
+    if question and not material and len(text) <= SHORT and max(scores[:_CHAT] + scores[_CHAT + 1 :]) <= WEAK:
+        scores[_CHAT] += SHORT_QUESTION
     return scores
 
 
@@ -150,15 +176,21 @@ def _is_code(head: str, words: Sequence[str]) -> bool:
 def _words(words: Sequence[str], last_from: int, first_weight: float, strong: _Scores, weak: _Scores) -> None:
     """Adds the cues among words: the first `NEAR` with `first_weight`, those from `last_from` on with `LAST_WEIGHT`."""
     table = _table()
+    end = len(words) - 1
     for place, word in enumerate(words):
-        cues = table.get(word)
-        if cues is None:
+        found = table.get(word)
+        if found is None:
+            continue
+        cues, phrases = found
+        if phrases and place < end and words[place + 1] in phrases:
+            cues += phrases[words[place + 1]]
+        if not cues:
             continue
         weight = first_weight if place < NEAR else FAR_WEIGHT
         if place >= last_from and weight < LAST_WEIGHT:
             weight = LAST_WEIGHT
-        for rest, task, names in cues:
-            if rest and tuple(words[place + 1 : place + 1 + len(rest)]) != rest:
+        for rest, task, names, before in cues:
+            if place >= before or (rest and tuple(words[place + 2 : place + 2 + len(rest)]) != rest):
                 continue
             if names:
                 strong[task] += weight
@@ -178,26 +210,35 @@ def _inside(text: str, strong: _Scores, weak: _Scores) -> None:
                 strong[task] += 1.0
             else:
                 weak[task] += 1.0
+    if latin := _ASCII.findall(ends):
+        _words([word.lower() for word in latin], 0, 1.0, strong, weak)
 
 
 @cache
-def _table() -> Mapping[str, tuple[_Cue, ...]]:
-    """First word to the cues that begin with it, the longer ones first."""
-    found: dict[str, dict[tuple[tuple[str, ...], int], bool]] = {}
+def _table() -> Mapping[str, _Cues]:
+    """First word to the cues that begin with it."""
+    strengths: dict[tuple[tuple[str, ...], int, int], bool] = {
+        ((name,), _TRANSLATION, HEAD): False for name in _names()
+    }
     for lang, task, strong, weak in _rows():
         if lang.endswith("*"):
             continue
         for text, names in ((strong, True), (weak, False)):
             for phrase in filter(None, text.split("|")):
-                first, *rest = phrase.split("_")
-                key = (tuple(rest), TASKS.index(Task(task)))
-                known = found.setdefault(first, {})
-                known[key] = known.get(key, False) or names
-    for name in _names():
-        found.setdefault(name, {}).setdefault(((), _TRANSLATION), False)
+                before = GREETING if phrase.endswith("^") else HEAD
+                key = (tuple(phrase.rstrip("^").split("_")), TASKS.index(Task(task)), before)
+                strengths[key] = strengths.get(key, False) or names
+    alone: dict[str, list[_Cue]] = {}
+    phrases: dict[str, dict[str, tuple[_Cue, ...]]] = {}
+    for ((first, *more), index, before), names in sorted(strengths.items()):
+        cue = _Cue(tuple(more[1:]), index, names, before)
+        if more:
+            of_first = phrases.setdefault(first, {})
+            of_first[more[0]] = (*of_first.get(more[0], ()), cue)
+        else:
+            alone.setdefault(first, []).append(cue)
     return {
-        first: tuple(sorted((_Cue(rest, task, names) for (rest, task), names in cues.items()), reverse=True))
-        for first, cues in found.items()
+        first: _Cues(tuple(alone.get(first, ())), phrases.get(first, {})) for first in alone.keys() | phrases.keys()
     }
 
 

@@ -33,7 +33,7 @@ def test_tasks_tells_how_well_they_are_told(capsys: pytest.CaptureFixture[str]) 
 def test_tasks_tells_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["quality", "tasks", PROMPTS, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["prompts"] == 630
+    assert told["prompts"] == 887
     assert {one["task"] for one in told["tasks"]} == {task.value for task in Task}
     assert told["microseconds_per_text"] > 0
     assert {"probability", "right", "guesses"} == set(told["bins"][0])

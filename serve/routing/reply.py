@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from serve.routing.observe import posterior_of
+from serve.routing.mixed import posterior_of
 from serve.routing.records import Language, LanguageSource
 from serve.routing.sample import WORD, sample
 from serve.routing.scripts import UNSPACED, script_of
@@ -33,10 +33,11 @@ EITHER_FROM = 0.05
 # A text this clearly in one Norwegian standard is answered in it; else both are right.
 CLEARLY = 0.95
 
-# Written so alike that a reply in the one is no wrong answer to the other: they are told apart by single words, unless
-# one of them was asked for by name. Serbian in Cyrillic letters is another script, and the same language.
+# Written so alike that a reply in the one is no wrong answer to the other: they are told apart by single words.
+# Serbian in Cyrillic letters is another script, and the same language. Bokmål is wrong for whoever certainly wants
+# Nynorsk; Nynorsk is never wrong for Norwegian.
 _ALIKE = (frozenset(("nb", "nn")), frozenset(("hr", "bs", "sr", "sr-Latn", "sr-Cyrl")), frozenset(("id", "ms")))
-_BY_NAME = frozenset(("nb", "nn"))
+_STRICT = "nn"
 
 
 class Verdict(StrEnum):
@@ -76,7 +77,7 @@ def wanted_of(language: Language) -> Wanted | None:
     for alike in _ALIKE:
         if tag in alike:
             clear = named or dict(language.posterior).get(tag, 0.0) >= CLEARLY
-            if not (clear and tag in _BY_NAME):
+            if not (clear and tag == _STRICT):
                 right |= alike
     right.add(tag)
     return Wanted(tag, frozenset(right))

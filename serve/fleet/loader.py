@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from serve.errors import DescriptionError, Problem
-from serve.fleet import catalogue, evidence, yaml
+from serve.fleet import catalogue, evidence, evidence_files, yaml
 from serve.fleet.base import Alias
-from serve.fleet.card import EvidenceStatus, ModelCard
+from serve.fleet.card import ModelCard
 from serve.fleet.description import Fleet, FleetFile, Model, ModelEntry
 from serve.fleet.engine import Engine
 from serve.fleet.problems import dotted, problems_of, shown
@@ -24,8 +24,6 @@ LAPTOP = Path(__file__).with_name("examples") / "laptop.yaml"
 MACROLANGUAGES: dict[str, tuple[str, ...]] = {"no": ("nb", "nn")}
 
 AUTO = "auto"
-
-_Evidence = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model, language, fields of `Quality`
 
 
 def load(path: Path | str) -> Fleet:
@@ -57,7 +55,7 @@ def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
     problems: list[Problem] = []
     file, entries, broken = _read(raw, problems)
     models: dict[int, Model] = {}
-    own = _evidence(file, entries.values(), folder or Path(), problems)
+    own = evidence_files.read(file.evidence, entries.values(), folder or Path(), problems)
     for index, entry in entries.items():
         if not entry.enabled:
             continue
@@ -150,48 +148,12 @@ def _claims(entry: Any) -> list[Any]:
     return [entry.get("id") or entry.get("use"), *(aliases if isinstance(aliases, list | tuple) else [])]
 
 
-def _evidence(file: FleetFile, entries: Iterable[ModelEntry], folder: Path, problems: list[Problem]) -> list[_Evidence]:
-    """The owner's evidence, one mapping a file. Rows of catalogue models that the fleet does not have are left out; a
-    model that nobody has heard of is a problem."""
-    names = {name for entry in entries for name in _evidence_names(entry)}
-    known = names | set(catalogue.names()) | catalogue.hubs()
-    found: list[_Evidence] = []
-    for index, name in enumerate(file.evidence):
-        try:
-            text = (folder / Path(name).expanduser()).read_text(encoding="utf-8")
-            rows = evidence.parse(text, name).rows
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(f"evidence[{index}]", shown(name), f"cannot be read: {error}"))
-            continue
-        except DescriptionError as error:
-            problems.extend(
-                Problem(f"evidence[{index}] ({name}) {one.path}", one.value, one.allowed) for one in error.problems
-            )
-            continue
-        for row in rows:
-            if row.model not in known:
-                allowed = f"a model of this fleet ({', '.join(sorted(names))}) or of the catalogue"
-                problems.append(
-                    Problem(f"evidence[{index}] ({name}) line {row.line}, model", shown(row.model), allowed)
-                )
-        found.append(evidence.by_model(rows, EvidenceStatus.OWN))
-    return found
-
-
-def _evidence_names(entry: ModelEntry) -> tuple[str, ...]:
-    """What a model may be called in evidence: hub repository, catalogue name, id; what comes later counts more."""
-    source = entry.card.get("source")
-    if source is None and entry.use in catalogue.names():
-        source = catalogue.raw(str(entry.use)).get("source")
-    return tuple(dict.fromkeys(str(name) for name in (source, entry.use, entry.id) if name))
-
-
 def _model(
     entry: ModelEntry,
     path: str,
     file: FleetFile,
     no_clusters: bool,
-    own: Sequence[_Evidence],
+    own: Sequence[evidence_files.Figures],
     problems: list[Problem],
 ) -> Model | None:
     """One entry, complete; its problems are appended, and None is returned when there are any."""
@@ -232,7 +194,7 @@ def _model(
 
 
 def _card(
-    entry: ModelEntry, path: str, problems: list[Problem], own_evidence: Sequence[_Evidence] = ()
+    entry: ModelEntry, path: str, problems: list[Problem], own_evidence: Sequence[evidence_files.Figures] = ()
 ) -> ModelCard | None:
     """The catalogue's card with the owner's evidence and the entry's overrides, or the entry's own."""
     base: dict[str, Any] = {}
@@ -246,7 +208,7 @@ def _card(
         problems.append(Problem(path, "", "give `use:` (a catalogue entry), or `id:` and `card:` for an own model"))
         return None
     for file in own_evidence:
-        for name in _evidence_names(entry):
+        for name in evidence_files.names(entry):
             if name in file:
                 base["quality"] = evidence.merged(base.get("quality", {}), file[name])
     raw = merged(base, entry.card)

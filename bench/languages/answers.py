@@ -16,7 +16,7 @@ from typing import Any
 from serve.routing.answer import asked_for
 
 DEFAULT = Path(__file__).resolve().parents[2] / "tests" / "data" / "answers.jsonl"
-SPLITS = ("tune", "held-out", "second-tune", "second-held-out")
+SPLITS = ("tune", "held-out", "second-tune", "second-held-out", "third-tune", "third-held-out")
 
 
 def measure(cases: list[dict[str, Any]]) -> dict[str, Any]:

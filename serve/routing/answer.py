@@ -31,12 +31,15 @@ REACH = 16
 LEADS = 10
 BETWEEN = 4
 FILLERS = 2
+# Words of courtesy around a phrase that stands alone: "in English, if you would be so kind".
+AROUND = 7
 # An earlier turn that is nothing but a request has at most so many words.
 SHORT_TURN = 8
 # Names looked at in one text, from its end.
 MOST_NAMES = 24
 
 _HARD = frozenset(".!?;\n()…।؟؛")
+_ENDS = _HARD | frozenset(":—–")
 _SOFT = _HARD | frozenset(",:،·—–")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff]")
 # Stands for a quotation: a letter that begins no word.
@@ -156,25 +159,29 @@ def _span(words: list[str], at: int, phrase: Phrase) -> tuple[int, int, int] | N
 
 
 def _alone(words: list[str], start: int, stop: int, phrase: Phrase) -> bool:
-    """Whether the phrase is all that its sentence says, courtesy aside; a bare name needs courtesy."""
+    """Whether the phrase is all that its sentence says before its end or a colon, courtesy aside.
+
+    "In Swedish, please: where is the station?" A bare name needs courtesy; without any, the phrase has to be the head
+    of a text or of a line, or a text's first or last sentence.
+    """
     grammar = phrase.grammar
+    lead = grammar.lead
     first, last = start, stop
-    while first > 0 and words[first - 1] not in _SOFT:
+    while first > 0 and (words[first - 1] in lead or words[first - 1] == ","):
         first -= 1
-    while last < len(words) and words[last] not in _SOFT:
+    while last < len(words) and (words[last] in lead or words[last] == ","):
         last += 1
-    if last - first > stop - start + 4:
+    if (first > 0 and words[first - 1] not in _ENDS) or (last < len(words) and words[last] not in _ENDS):
         return False
-    rest = words[first:start] + words[stop:last]
-    if not all(word in grammar.lead for word in rest):
+    if last - first > stop - start + AROUND:
         return False
-    polite = grammar.please.within(words, first, start) or grammar.please.within(words, stop, last)
-    if polite:
+    if grammar.please.within(words, first, start) or grammar.please.within(words, stop, last):
         return not grammar.negation.within(words, first, start)
-    if phrase.bare or (first > 0 and words[first - 1] not in _HARD) or (last < len(words) and words[last] not in _HARD):
+    if phrase.bare:
         return False
-    # Without courtesy it has to be the whole of a turn, or its first or last sentence.
-    return not rest and (first == 0 or all(word in _HARD for word in words[last:]))
+    if last < len(words) and words[last] not in _HARD:
+        return first == start and (first == 0 or words[first - 1] == "\n")
+    return last - first == stop - start and (first == 0 or all(word in _HARD for word in words[last:]))
 
 
 def _led(words: list[str], start: int, name: int, grammar: Grammar) -> bool:

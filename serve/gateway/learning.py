@@ -55,6 +55,7 @@ class Learning:
         self.lengths = Lengths(fleet.routing.expected_output_tokens, alone)
         self.meters = _meters(fleet.models)
         self._counted = (0, 0)
+        self._shown: dict[str, set[str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         if path is not None and (learnt := load(path)) is not None:
             self._restore(learnt)
@@ -84,6 +85,10 @@ class Learning:
         meter = self.meters.get(model_id)
         if meter is not None:
             meter.served(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, done.at)
+        again = done.discarded
+        if again is not None and again.usage is not None and again.model in self.meters:
+            told = again.usage
+            self.meters[again.model].served(told.prompt_tokens, told.cached_tokens, told.completion_tokens, done.at)
         if usage.estimated or done.status != 200 or done.error is not None or done.endpoint not in TEMPLATED:
             return  # an answer that was broken off says nothing of its length, and its prompt was not counted
         decision, request, tenant = chosen.decision, chosen.request, done.caller.tenant
@@ -124,8 +129,10 @@ class Learning:
         for model_id, state in self._live.items():
             state.token_ratios = ratios.get(model_id, {})
             state.answer_tokens = {kind: length.mean for kind, length in lengths[model_id].items()}
-            for language, ratio in state.token_ratios.items():
-                show.token_ratio.labels(model_id, language).set(ratio)
+            shown = self._shown.setdefault(model_id, set())
+            shown.update(state.token_ratios)
+            for language in shown:  # one that has gone back to 1 as well
+                show.token_ratio.labels(model_id, language).set(state.token_ratios.get(language, 1.0))
             for (language, task), length in lengths[model_id].items():
                 for statistic, value in zip(length._fields, length, strict=True):
                     show.answer_tokens.labels(model_id, language, task or "none", statistic).set(value)

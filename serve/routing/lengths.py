@@ -64,10 +64,11 @@ class Histogram(msgspec.Struct):
 
     def add(self, length: float, cut: bool) -> None:
         """One more answer; `cut`: it was at least so long."""
-        bucket = min(round(2 * log2(min(max(length, 1.0), MIDDLES[-1]))), BUCKETS - 1)
-        counts = self.counts
-        if not cut:
-            counts[bucket] += 1.0
+        place = 2 * log2(min(max(length, 1.0), MIDDLES[-1]))
+        counts, bucket = self.counts, min(int(place), BUCKETS - 2)
+        if not cut:  # shared between the two buckets that it lies between: their mean is its own
+            counts[bucket + 1] += place - bucket
+            counts[bucket] += 1.0 - (place - bucket)
         else:
             longer = counts[bucket:]
             total = sum(longer)

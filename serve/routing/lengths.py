@@ -70,12 +70,13 @@ class Histogram(msgspec.Struct):
             counts[bucket + 1] += place - bucket
             counts[bucket] += 1.0 - (place - bucket)
         else:
+            bucket += 1
             longer = counts[bucket:]
             total = sum(longer)
             known = total / (total + 4)  # with few answers of that length their spread says little
             for at, count in enumerate(longer):
                 counts[bucket + at] += known * count / total if total else 0.0
-            for at, share in enumerate(_TAIL, start=1):
+            for at, share in enumerate(_TAIL):
                 counts[min(bucket + at, BUCKETS - 1)] += (1 - known) * share
         size = sum(counts)
         if size > CAP:

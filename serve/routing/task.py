@@ -24,7 +24,7 @@ NEAR: Final = 14
 LAST_WEIGHT: Final = 0.7
 FAR_WEIGHT: Final = 0.2
 # An unspaced script says as much in a third of the characters.
-UNSPACED_HEAD, UNSPACED_TAIL = 70, 50
+UNSPACED_HEAD, UNSPACED_TAIL = 48, 32
 
 # Scores are log-odds up to a constant. Fitted on the `dev` part of tests/data/tasks.jsonl by maximum likelihood; how
 # the guesses do on the `test` part stands in docs/routing.md.
@@ -49,8 +49,7 @@ INSTRUCTIONS_WEIGHT: Final = 0.6
 CLEAR: Final = 0.6
 
 _WORDS = re.compile(r"[^\s.,:;!?()\"«»„“”‘’'`…।、。？！¿¡؟،\[\]{}<>|*=~「」『』（）：·;-]+")
-# Latin words that stand right beside other letters, and so are in no word of `_WORDS`.
-_ASCII = re.compile(r"(?<=[^\x00-\x7f])[A-Za-z][A-Za-z+#]+|[A-Za-z][A-Za-z+#]+(?=[^\x00-\x7f])")
+_LATIN = re.compile(r"[a-z][a-z+#]+")
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Characters of code that prose does not have, and words that only count beside them.
 _SYMBOLS: Final = (
@@ -135,7 +134,7 @@ def _scores(text: str) -> _Scores:
         _words(last, len(last) - NEAR, FAR_WEIGHT, strong, weak)
         strong[_CHAT], weak[_CHAT] = chat  # the end of a long text that chats is a letter or a story
     if not text.isascii() and _UNSPACED.search(head):
-        _inside(text, strong, weak)
+        _inside(text, words, strong, weak)
     scores = [
         STRONG * min(strength, MOST_CUES) + WEAK * min(hint, MOST_CUES)
         for strength, hint in zip(strong, weak, strict=True)
@@ -198,20 +197,22 @@ def _words(words: Sequence[str], last_from: int, first_weight: float, strong: _S
                 weak[task] += weight
 
 
-def _inside(text: str, strong: _Scores, weak: _Scores) -> None:
-    """Adds the cues of languages that put no spaces between words."""
-    pattern, cues = _unspaced()
+def _inside(text: str, words: Sequence[str], strong: _Scores, weak: _Scores) -> None:
+    """Adds the cues of languages that put no spaces between words, and of Latin words that stand right beside them."""
+    starts = _unspaced()
     ends = text
     if len(text) > UNSPACED_HEAD + UNSPACED_TAIL:
         ends = f"{text[:UNSPACED_HEAD]}\n{text[-UNSPACED_TAIL:]}"
-    for found in pattern.findall(ends):
-        for task, names in cues[found]:
-            if names:
-                strong[task] += 1.0
-            else:
-                weak[task] += 1.0
-    if latin := _ASCII.findall(ends):
-        _words([word.lower() for word in latin], 0, 1.0, strong, weak)
+    for place, character in enumerate(ends):
+        for cue, task, names in starts.get(character, ()):
+            if ends.startswith(cue, place):
+                if names:
+                    strong[task] += 1.0
+                else:
+                    weak[task] += 1.0
+                break
+    if latin := [word for word in _LATIN.findall(ends.lower()) if word not in words]:
+        _words(latin, 0, 1.0, strong, weak)
 
 
 @cache
@@ -243,29 +244,16 @@ def _table() -> Mapping[str, _Cues]:
 
 
 @cache
-def _unspaced() -> tuple[re.Pattern[str], Mapping[str, tuple[tuple[int, bool], ...]]]:
-    """A pattern of all cues that are looked for inside words, the longest at each place, and what each says."""
-    found: dict[str, dict[int, bool]] = {}
+def _unspaced() -> Mapping[str, tuple[tuple[str, int, bool], ...]]:
+    """First character to the cues that are looked for inside words, the longer ones first: text, task, strong."""
+    found: dict[str, list[tuple[str, int, bool]]] = {}
     for lang, task, strong, weak in _rows():
         if lang.endswith("*"):
             for text, names in ((strong, True), (weak, False)):
                 for phrase in filter(None, text.split("|")):
-                    known = found.setdefault(phrase.replace("_", " "), {})
-                    known[TASKS.index(Task(task))] = names
-    return re.compile(_trie(found)), {cue: tuple(tasks.items()) for cue, tasks in found.items()}
-
-
-def _trie(words: Iterable[str]) -> str:
-    """A pattern that matches the longest of the words in time that does not grow with their number."""
-    by_first: dict[str, list[str]] = {}
-    for word in words:
-        if word:
-            by_first.setdefault(word[0], []).append(word[1:])
-    parts = []
-    for first, rests in sorted(by_first.items()):
-        below = _trie(rests)
-        parts.append(re.escape(first) + (f"(?:{below})" + ("?" if "" in rests else "") if below else ""))
-    return "|".join(parts)
+                    cue = phrase.replace("_", " ")
+                    found.setdefault(cue[0], []).append((cue, TASKS.index(Task(task)), names))
+    return {first: tuple(sorted(cues, key=lambda one: -len(one[0]))) for first, cues in found.items()}
 
 
 def _rows() -> Iterable[tuple[str, str, str, str]]:

@@ -127,6 +127,7 @@ def entry(done: Finished, with_text: bool) -> Entry | None:
         cached_tokens=usage.cached_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else None,
         nano_usd=done.nano_usd,
+        wrong_language=done.judged.tag if done.judged is not None and done.judged.verdict is Verdict.WRONG else None,
     )
     tenant = done.caller.tenant
     return entry_of(

@@ -10,6 +10,7 @@ import yaml
 
 from serve.routing.log import parse
 from tests.integration.gateway.conftest import fleet
+from tests.integration.gateway.test_reply_language import whole
 from tests.support.engine import Engine, answer
 from tests.support.gateway import GatewayProcess
 
@@ -65,6 +66,17 @@ def test_the_prompt_is_kept_only_where_the_owner_wants_it(tmp_path, pair):
         gateway.stop()
     (line,) = (tmp_path / "state" / "decisions.jsonl").read_bytes().splitlines()
     assert parse(line).text == SECRET
+
+
+def test_a_reply_in_a_wrong_language_stands_in_the_log(tmp_path, pair):
+    pair[1].handle = whole("In the evening the light of the sun travels a long way through the air. " * 3)
+    gateway = GatewayProcess(tmp_path, fleet(*pair, state_dir="state"))
+    try:
+        assert gateway.chat(SECRET, model="small").status == 200
+    finally:
+        gateway.stop()
+    (line,) = (tmp_path / "state" / "decisions.jsonl").read_bytes().splitlines()
+    assert parse(line).outcome.wrong_language == "en"
 
 
 def test_a_disk_that_fails_stops_no_request(tmp_path, pair):

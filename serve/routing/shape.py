@@ -17,7 +17,7 @@ from serve.routing.records import Counts, Shape
 
 # How many characters of a segment are read; what is longer is scaled up from its start, its middle and its end.
 MOST = 640
-DENSE = 3  # a character of a script without spaces says as much as three letters
+DENSE = 4  # a character of a script without spaces says as much as three or four letters
 EARLIER = 250  # of an earlier turn; the newest two are read
 EARLIER_TURNS = 2
 PIECES = 16_384
@@ -37,6 +37,7 @@ _SINGLES = re.compile(f"[{SINGLE}]+")
 _DIGITS = re.compile(r"\d+")
 _RUN = re.compile(r"[^\w\s]+|_+")
 _EMOJI = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
+_FIRST_SINGLE = "\u0e00"
 _FIRST_EMOJI = "\U0001f000"
 _EDGES = '.,:;!?()"'
 _BREAKS = re.compile(r"[\r\n]+")
@@ -52,6 +53,7 @@ _SHORT = 24  # a run of non-spaces up to so long is remembered
 # Every count is a field of one large integer, above the lexicon's: a text's counts are one sum.
 _UNIT = {name: 1 << (BITS * (len(BASES) + at)) for at, name in enumerate(FEATURES)}
 _ABSENT, _LETTERS, _ACCENTS = _UNIT["words"], _UNIT["letters"], _UNIT["accents"]
+_MARKS, _RUNS = _UNIT["marks"], _UNIT["runs"]
 _CAPITALS, _EXCESS, _ONE = _UNIT["capitals"], _UNIT["excess"], _UNIT["singles"]
 _MASK = (1 << BITS) - 1
 _SHIFTS = range(0, BITS * (len(BASES) + len(FEATURES)), BITS)
@@ -91,12 +93,18 @@ def single(word: str) -> bool:
 def _piece(piece: str, words: Mapping[str, int]) -> int:
     """The counts of a run of non-spaces: words with punctuation around them, numbers, words that the lexicon lacks."""
     core = piece.strip(_EDGES)
+    edges = 0
     if core != piece:
+        edges = (len(piece) - len(core)) * _MARKS + _RUNS * (
+            (piece[-1] in _EDGES) + (piece[0] in _EDGES and core != "")
+        )
         known = words.get(core)
         if known is not None:  # a common word with a comma or in brackets: most of what is not found at once
-            return known + (len(piece) - len(core)) * _UNIT["marks"] + _UNIT["runs"] * (1 + (piece[0] in _EDGES))
+            return known + edges
+    if core.isalpha() and (core.isascii() or max(core) < _FIRST_SINGLE):
+        return _word(core, words) + edges
     total = 0
-    if _SINGLE.search(piece) is not None:
+    if not piece.isascii() and _SINGLE.search(piece) is not None:
         characters = _SINGLE.findall(piece)
         values = [words.get(char) for char in characters]
         total = sum(filter(None, values)) + values.count(None) * _ONE
@@ -113,6 +121,7 @@ def _piece(piece: str, words: Mapping[str, int]) -> int:
 
 
 def _word(word: str, words: Mapping[str, int]) -> int:
+    """The counts of a word that the lexicon does not have as it stands."""
     size = len(word)
     total = _ABSENT + size * _LETTERS
     lower = word.lower()
@@ -125,7 +134,7 @@ def _word(word: str, words: Mapping[str, int]) -> int:
         total += (size - _EXCESS_FROM) * _EXCESS
     if not word.isascii():
         total += sum([char > "\x7f" for char in word]) * _ACCENTS
-        if max(word) >= _FIRST_EMOJI:
+        if not word.isalpha() and max(word) >= _FIRST_EMOJI:
             total += len(_EMOJI.findall(word)) * _UNIT["emoji"]
     return total
 

@@ -18,7 +18,7 @@ import re
 from functools import lru_cache
 
 from serve.routing import unspaced
-from serve.routing.asking import TOKEN, Grammar, Phrase, Tables, cut, lowered, tables
+from serve.routing.asking import TOKEN, Grammar, Phrase, Tables, cut, lowered, tables, unmarked
 from serve.routing.unspaced import QUOTED, QUOTES
 
 # Characters read of a turn.
@@ -83,7 +83,7 @@ def _search(text: str, head: int, tail: int, lasting: bool = False) -> str | Non
         return None
     if QUOTES.search(text):
         text = QUOTED.sub(f" {_MATERIAL} ", text)
-    return _search_words(TOKEN.findall(text), table, lasting)
+    return _search_words(TOKEN.findall(unmarked(text)), table, lasting)
 
 
 def _search_words(words: list[str], table: Tables, lasting: bool) -> str | None:

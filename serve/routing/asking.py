@@ -50,6 +50,7 @@ _UNACCENTED = frozenset(
 )
 # A name as short as "ír" is another word without its accent.
 SHORT = 3
+_TASHKEEL = re.compile(r"[\u064b-\u0652]+")
 _SLOT = re.compile(r"\{(\d)\}")
 
 
@@ -100,11 +101,11 @@ class Grammar:
     after: bool  # it may
 
     def asks(self, words: list[str], index: int) -> bool:
-        """Whether a word that asks for text stands here, with its pronouns ("parle-moi", "escríbelas") or without."""
+        """Whether a word that asks for text stands here, pronouns aside ("parle-moi", "prepara'm", "escríbelas")."""
         if self.cue.at(words, index):
             return True
         word = words[index]
-        if "-" in word and word.partition("-")[0] in self.cue.single:
+        if any(mark in word and word.partition(mark)[0] in self.cue.single for mark in "-'’"):
             return True
         for clitic in self.clitics:
             if word.endswith(clitic) and _unaccented(word[: -len(clitic)]) in self.cue.single:
@@ -150,6 +151,11 @@ def lowered(text: str) -> str:
     return text.replace("i̇", "i").replace("ё", "е").replace("l·l", "ll")
 
 
+def unmarked(text: str) -> str:
+    """The text without the vowel signs that Arabic may be written with or without."""
+    return text if text.isascii() else _TASHKEEL.sub("", text)
+
+
 @cache
 def tables() -> Tables:
     """The tables. The first call takes about 0.4 s."""
@@ -192,9 +198,9 @@ def _grammars() -> tuple[dict[str, Grammar], dict[str, list[_Frame]]]:
     for languages, kind, listed in rows("requests.tsv"):
         for ui in languages.split():
             if kind == "frame":
-                frames[ui] = [_Frame.of("{0}", bare=True), *map(_Frame.of, listed.split("|"))]
+                frames.setdefault(ui, [_Frame.of("{0}", bare=True)]).extend(map(_Frame.of, listed.split("|")))
                 continue
-            words = [lowered(word) for word in listed.split("|")]
+            words = [unmarked(lowered(word)) for word in listed.split("|")]
             if ui in _UNACCENTED and kind != "not":
                 words += [plain for word in words if (plain := _unaccented(word)) != word]
             kinds.setdefault(ui, _Kinds()).words.setdefault(kind, []).extend(words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -72,10 +72,11 @@ def words_of(languages: Sequence[Texts], code: Sequence[str], parity: int | None
     return sorted(word for word in chosen if not single(word))
 
 
-def lexicon_of(words: Sequence[str], counters: Mapping[str, Counter]) -> Lexicon:
+def lexicon_of(words: Sequence[str], english: Collection[str], counters: Mapping[str, Counter]) -> Lexicon:
     """Their tokens after a space, packed."""
     columns = [counters[name]([separate(name, word) for word in words]) for name in BASES]
-    return {word: packed(tuple(row)) for word, row in zip(words, zip(*columns, strict=True), strict=True)}
+    rows = zip(words, zip(*columns, strict=True), strict=True)
+    return {word: packed(tuple(row), word in english) for word, row in rows}
 
 
 def singles_of(languages: Sequence[Texts], counters: Mapping[str, Counter]) -> Lexicon:
@@ -106,8 +107,8 @@ def singles_of(languages: Sequence[Texts], counters: Mapping[str, Counter]) -> L
 
 
 def matrix_of(counted: Sequence[Counts]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of the known words (a column a base), and the features."""
-    return np.array([c.known for c in counted], float) / SCALE, np.array([c.rest for c in counted], float)
+    """Tokens of the known words (a column a base), and the features; the two without a weight are 0."""
+    return np.array([c.known for c in counted], float) / SCALE, np.array([(0, 0, *c.rest[2:]) for c in counted], float)
 
 
 def fit(known: np.ndarray, rest: np.ndarray, tokens: np.ndarray, prior: np.ndarray, ridge: float = RIDGE) -> np.ndarray:

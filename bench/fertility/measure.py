@@ -89,8 +89,9 @@ def build(args: argparse.Namespace) -> None:
     programs.texts = [text for text, held in code_of(args.code) if not held]
     programs.tokens = {name: _floats(each(programs.texts)) for name, each in count.items()}
     singles = singles_of(languages, count)
+    english = set(words_of([one for one in languages if one.lang == "en"], programs.texts, None))
     lexicons = tuple(
-        lexicon_of(words_of(languages, programs.texts, parity), count) | singles for parity in (1, 0, None)
+        lexicon_of(words_of(languages, programs.texts, parity), english, count) | singles for parity in (1, 0, None)
     )
     found = coefficients(languages, programs, lexicons)
     emoji = FEATURES.index("emoji")
@@ -136,7 +137,8 @@ def write_words(words: Mapping[str, int]) -> None:
     lines: defaultdict[str, list[str]] = defaultdict(list)
     mask = (1 << BITS) - 1
     for word, value in words.items():
-        lines[" ".join(f"{(value >> BITS * at & mask) / SCALE:g}" for at in range(len(BASES)))].append(word)
+        figures = [f"{(value >> BITS * at & mask) / SCALE:g}" for at in range(len(BASES))]
+        lines[" ".join([*figures, *(["en"] if value >> BITS * (len(BASES) + 1) & mask else [])])].append(word)
     with lexicon.FILE.open("w", encoding="utf-8") as file:
         file.write(WORDS_HEADER.format(bases=", ".join(BASES)))
         for figures, members in sorted(lines.items()):

@@ -16,7 +16,9 @@ CODE = "zxx"  # BCP-47 for "no linguistic content": a tokenizer's row for code, 
 
 # What a text is counted by beside its common words, in the order of Counts.rest (serve.routing.records).
 FEATURES = (
-    "words",  # that the lexicon does not have; all down to `singles` are about these
+    "common",  # words that the lexicon has; their tokens are known, and this has no weight
+    "english",  # of these, common words of English; no weight either: see `Fertility.english`
+    "words",  # that the lexicon does not have; from here to `singles` about these
     "letters",
     "accents",  # letters beyond ASCII
     "capitals",  # words with an upper-case letter
@@ -64,6 +66,7 @@ class Fertility:
     base: int
     scale: float
     weights: tuple[float, ...]
+    english: tuple[float, ...]  # weights of English, for the part of a text that its common words show to be English
     code: tuple[float, ...]
     code_per_character: float
 
@@ -90,6 +93,7 @@ def parse(text: str, source: str) -> Mapping[str, Mapping[str, Fertility]]:
     families: dict[str, dict[str, Fertility]] = {}
     for (family, lang), row in rows.items():
         own, code = rows.get((row.base, lang)), rows.get((row.base, CODE))
+        english = rows.get((row.base, "en"))
         if own is None or own.weights is None or code is None or code.weights is None:
             problems.append(Problem(f"line {row.number}", f"{family} {lang}", f"{row.base} lacks weights for it"))
         elif lang != CODE:
@@ -101,6 +105,7 @@ def parse(text: str, source: str) -> Mapping[str, Mapping[str, Fertility]]:
                 base=BASES.index(row.base),
                 scale=row.scale,
                 weights=own.weights,
+                english=english.weights if english is not None and english.weights is not None else own.weights,
                 code=code.weights,
                 code_per_character=code.prose,
             )

@@ -20,9 +20,11 @@ BITS = 24
 _MOST = 99.0
 
 
-def packed(tokens: tuple[float, ...]) -> int:
-    """The tokens of a word in each of `BASES`, as one integer that can be added to others."""
-    return sum(round(value * SCALE) << (BITS * at) for at, value in enumerate(tokens))
+def packed(tokens: tuple[float, ...], english: bool = False) -> int:
+    """A word as one integer that can be added to others: its tokens in each of `BASES`, then 1, then whether it is a
+    common word of English."""
+    figures = (*(round(value * SCALE) for value in tokens), 1, int(english))
+    return sum(value << (BITS * at) for at, value in enumerate(figures))
 
 
 @cache
@@ -32,21 +34,23 @@ def lexicon() -> Mapping[str, int]:
 
 
 def parse(text: str, source: str) -> Mapping[str, int]:
-    """Words by their tokens: a line has the figures in the order of `BASES`, a tab, and words separated by spaces."""
+    """Words by their tokens: a line has the figures in the order of `BASES`, `en` where the words are English ones, a
+    tab, and words separated by spaces."""
     words: dict[str, int] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line or line.startswith("#"):
             continue
         figures, _, members = line.partition("\t")
+        english = figures.endswith(" en")
         try:
-            tokens = tuple(map(float, figures.split(" ")))
+            tokens = tuple(map(float, figures.removesuffix(" en").split(" ")))
         except ValueError:
             tokens = ()
         if len(tokens) != len(BASES) or not all(0 <= value <= _MOST for value in tokens):
             problems.append(Problem(f"line {number}", figures, f"{len(BASES)} numbers between 0 and {_MOST:g}"))
             continue
-        words |= dict.fromkeys(members.split(" "), packed(tokens))
+        words |= dict.fromkeys(members.split(" "), packed(tokens, english))
     if problems:
         raise DescriptionError(source, problems)
     return words

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from operator import mul
 
-from serve.fleet.fertility import Fertility, table
-from serve.fleet.lexicon import SCALE
+from serve.fleet.fertility import FEATURES, Fertility, table
+from serve.fleet.lexicon import BASES, SCALE
 from serve.routing.records import Counts, Shape
 from serve.routing.scripts import SCRIPT_OF
 
@@ -18,6 +18,12 @@ CAUTIOUS = "mistral7b"
 # adds 4 a turn and 5 a prompt, Gemma 2 and ChatML (EuroLLM) 5 and 4. Rounded up to one figure.
 PER_TURN = 5
 PER_PROMPT = 5
+
+# Share of a text's common words that are words of English too. Sentences in other languages have 0.2-0.36, and one in
+# fifty more than 0.6 (names, short words); English has all. Between the two a text is mixed, and its uncommon words
+# count as English in proportion.
+SHARED, ALL = 0.6, 0.9
+DOUBT = 3  # words: a chat line of a few short ones shows nothing
 
 # Below so many characters a turn is a chat line, which has more tokens a character than prose: the two sets of the
 # table have 30 and 120 on average; between them the figure moves from one to the other.
@@ -69,7 +75,13 @@ def estimate(row: Fertility, shape: Shape) -> float:
 
 
 def _tokens(counts: Counts, row: Fertility, weights: tuple[float, ...]) -> float:
-    found: float = counts.known[row.base] / SCALE + sum(map(mul, weights, counts.rest))
+    rest: float = sum(map(mul, weights, counts.rest))
+    common, english = counts.rest[0], counts.rest[1]
+    more = english - SHARED * common - DOUBT
+    if more > 0 and weights is row.weights and weights is not row.english:
+        part = min(1.0, more / ((ALL - SHARED) * common))
+        rest += part * (sum(map(mul, row.english, counts.rest)) - rest)
+    found = counts.known[row.base] / SCALE + rest
     # A word has a token, and a token has rarely more than one word: bounds for texts that no fit has seen.
     return max(found * row.scale, 0.05 * counts.characters)
 
@@ -80,7 +92,10 @@ def expected(
     """Expected prompt tokens, at least 1. `share` and `extra` are `prose_share` and `overhead`; of `characters`,
     `structured` are JSON of tools and calls. What the shape does not cover has the tokens per character of what it
     does cover, or the language's where there is no shape."""
-    covered = 0 if shape is None else sum(part.characters for part in (shape.prose, shape.code) if part is not None)
+    parts = () if shape is None else [part for part in (shape.prose, shape.code) if part is not None]
+    # An older log has shapes with other features: they say nothing here.
+    readable = all(len(part.rest) == len(FEATURES) and len(part.known) == len(BASES) for part in parts)
+    covered = sum(part.characters for part in parts) if readable else 0
     tokens = structured * row.code_per_character * row.scale
     rest = max(characters - structured, 0)
     if shape is None or not covered:

@@ -14,7 +14,7 @@ from serve.routing.shape import MOST, count, shape_of
 
 pytestmark = pytest.mark.unit
 
-WORDS = {"the": packed((1, 1, 1, 1)), "house": packed((1, 2, 3, 4)), "屋": packed((0.5, 1, 1, 1))}
+WORDS = {"the": packed((1, 1, 1, 1)), "house": packed((1, 2, 3, 4), english=True), "屋": packed((0.5, 1, 1, 1))}
 
 
 def features(counts: Counts) -> dict[str, int]:
@@ -25,7 +25,8 @@ def test_common_words_are_looked_up_and_others_counted() -> None:
     counts = count("The house, the Ærfugl", WORDS)
     assert counts.known == (300, 400, 500, 600), "The as the; the comma does not hide the house"
     assert features(counts) == {
-        "words": 1, "letters": 6, "accents": 1, "capitals": 1, "marks": 1, "runs": 1, "starts": 1,
+        "common": 3, "english": 1, "words": 1, "letters": 6, "accents": 1, "capitals": 1, "marks": 1, "runs": 1,
+        "starts": 1,
     }  # fmt: skip
 
 
@@ -42,9 +43,9 @@ def test_punctuation_digits_and_space() -> None:
 
 
 def test_scripts_without_spaces_are_counted_by_character() -> None:
-    counts = count("屋屋根。the", WORDS)
-    assert counts.known[0] == 200
-    assert features(counts) == {"singles": 1, "symbols": 1, "runs": 1, "starts": 1}
+    counts = count("屋屋根。house", WORDS)
+    assert counts.known == (200, 400, 500, 600)
+    assert features(counts) == {"common": 3, "english": 1, "singles": 1, "symbols": 1, "runs": 1, "starts": 1}
 
 
 def test_code_is_told_from_prose_by_line() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serve.fleet.fertility import table
 from serve.fleet.lexicon import BASES
-from serve.routing.records import Shape
+from serve.routing.records import Counts, Shape
 from serve.routing.shape import shape_of
 from serve.routing.tokens import (
     PER_PROMPT,
@@ -111,6 +111,15 @@ def test_every_family_of_the_catalogue_has_every_language() -> None:
     assert table()["normistral"]["de"].status == "proxy"
 
 
+@pytest.mark.parametrize("tokenizer", BASES)
+def test_english_under_a_norwegian_instruction_counts_as_english(tokenizer: str) -> None:
+    row = next(row for row in reversed(COUNTED) if row["lang"] == "nb")
+    assert "city council" in row["text"]
+    assert estimate(fertility(tokenizer, "nb"), shape_of(row["text"])) == pytest.approx(
+        row["tokens"][tokenizer], rel=0.1
+    )
+
+
 def test_what_the_shape_does_not_cover_counts_like_what_it_covers() -> None:
     text = "Regjeringen la fram en ny plan for vindkraft langs kysten, og kommunene har sagt at de vil lese den. " * 3
     row, shape = fertility("llama3", "nb"), shape_of(text)
@@ -120,6 +129,12 @@ def test_what_the_shape_does_not_cover_counts_like_what_it_covers() -> None:
     assert expected(row, few, 10_000, 1, 0) == pytest.approx(3128, abs=10), "three characters say nothing of the rest"
     with_tools = expected(row, shape, len(text) + 1000, 1, 0, structured=1000)
     assert with_tools == pytest.approx(seen + 1000 * row.code_per_character, abs=1)
+
+
+def test_a_shape_of_another_version_is_not_misread() -> None:
+    row = fertility("llama3", "nb")
+    old = Shape(Counts(100, (1,), (1, 2, 3)))
+    assert expected(row, old, 100, 1, 0) == expected(row, None, 100, 1, 0)
 
 
 @given(st.text(max_size=400), st.sampled_from(["nb", "en", "zh", "other"]), st.sampled_from(["llama3", "normistral"]))

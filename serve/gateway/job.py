@@ -342,8 +342,9 @@ class Job:
     def _account(self, upstream: Upstream, editor: StreamEditor, decision: Decision) -> None:
         """Usage as the engine said it; for a stream that was cut, the events that came are the best count there is."""
         if editor.usage is None and editor.events:
-            expected = next((c.input_tokens for c in decision.candidates if c.model == upstream.model.id), 0)
-            editor.usage = Usage(expected, 0, editor.events, estimated=True)
+            expected = next((c for c in decision.candidates if c.model == upstream.model.id), None)
+            prompt, cached = (expected.input_tokens, expected.cached_tokens) if expected is not None else (0, 0)
+            editor.usage = Usage(prompt, cached, editor.events, estimated=True)
         if editor.usage is not None:  # also where the client did not ask for it, and its chunk was left out
             self._price(upstream)(editor.usage)
         self.usage = editor.usage

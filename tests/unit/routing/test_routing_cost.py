@@ -148,3 +148,14 @@ def test_a_conversation_moves_when_its_language_changes() -> None:
     english = Request(text="x", characters=1000, cached_characters=cached, hints=Hints(language="en"))
     assert decide(english, fleet, {}, 0).model == "here"
     assert decide(replace(english, hints=Hints(language="de")), fleet, {}, 0).model == "there"
+
+
+@given(st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 2000), st.integers(1, 8))
+def test_expectation_and_settlement_agree_on_the_same_counts(prompt: int, cached: int, each: int, choices: int) -> None:
+    made = model({"input_usd_per_mtok": 0.59, "output_usd_per_mtok": 0.75}, **INSIDE)
+    fleet = Fleet.model_construct(models=(made,), reference="m", aliases={}, routing=Routing())
+    one = table_of(fleet).entries[0]
+    cached = min(cached, prompt)
+    expected = (prompt - cached) * one.input_usd + cached * one.cached_usd + each * choices * one.output_usd
+    exact = exact_cost_nano_usd(rates(made), prompt, cached, each * choices)
+    assert exact == pytest.approx(expected * 1e9, abs=1.001), "rounded up, and nothing else"

@@ -233,6 +233,13 @@ def test_a_right_answer_is_sent_at_once(again, engines):
     assert not engines[0].requests
 
 
+def test_every_series_is_there_before_the_first_reply(again):
+    shown = again.admin("/metrics").body.decode()
+    for name in ("parlance_replies_checked_total", "parlance_wrong_language_total"):
+        for model in ("big", "small"):
+            assert f'{name}{{language="de",model="{model}"}}' in shown
+
+
 def test_the_policy_is_off_by_default(gateway, engines):
     engines[1].handle = whole(IN_ENGLISH)
     assert gateway.chat(GERMAN).headers["x-parlance-model"] == "small"

@@ -53,10 +53,10 @@ class Fertility:
     """One tokenizer in one language.
 
     A text has (tokens of its common words in the tokenizer `base`, an index of serve.fleet.lexicon.BASES, + `weights` x
-    features) x `scale` tokens; code has `code` in place of `weights`. Where only a text's length is known, `prose` and
-    `short` are tokens per character of running text and of chat lines. `same_content` is the number of tokens for what
-    takes one token of English on the llama3 tokenizer; None: no parallel text was counted. `status` is measured, card
-    or proxy.
+    features) x `scale` tokens; code has `code` and `english_scale` in place of `weights` and `scale`. Where only a
+    text's length is known, `prose` and `short` are tokens per character of running text and of chat lines.
+    `same_content` is the number of tokens for what takes one token of English on the llama3 tokenizer; None: no
+    parallel text was counted. `status` is measured, card or proxy.
     """
 
     prose: float
@@ -69,6 +69,7 @@ class Fertility:
     english: tuple[float, ...]  # weights of English, for the part of a text that its common words show to be English
     code: tuple[float, ...]
     code_per_character: float
+    english_scale: float  # of English and of code, whatever language the text is taken for
 
 
 @cache
@@ -108,6 +109,7 @@ def parse(text: str, source: str) -> Mapping[str, Mapping[str, Fertility]]:
                 english=english.weights if english is not None and english.weights is not None else own.weights,
                 code=code.weights,
                 code_per_character=code.prose,
+                english_scale=rows[family, "en"].scale if (family, "en") in rows else row.scale,
             )
     if problems:
         raise DescriptionError(source, problems)

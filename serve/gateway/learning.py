@@ -56,6 +56,7 @@ class Learning:
         self.meters = _meters(fleet.models)
         self._counted = (0, 0)
         self._shown: dict[str, set[str]] = {}
+        self._measured: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         if path is not None and (learnt := load(path)) is not None:
             self._restore(learnt)
@@ -138,7 +139,14 @@ class Learning:
                     show.answer_tokens.labels(model_id, language, task or "none", statistic).set(value)
             meter = self.meters.get(model_id)
             state.measured = measured = meter.price(now) if meter is not None else None
-            if measured is not None:
+            if measured is None:
+                if model_id in self._measured:  # what was measured hours ago is no price any more
+                    self._measured.discard(model_id)
+                    for basis in ("average", "marginal"):
+                        for direction in ("input", "output"):
+                            show.price.remove(model_id, basis, direction)
+            else:
+                self._measured.add(model_id)
                 label = show.price.labels
                 label(model_id, "average", "input").set(measured.average_input_usd)
                 label(model_id, "average", "output").set(measured.average_output_usd)

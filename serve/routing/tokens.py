@@ -66,24 +66,25 @@ def overhead(turns: int, templated: bool) -> int:
 
 def estimate(row: Fertility, shape: Shape) -> float:
     """Expected tokens of what a shape was taken of; never negative."""
-    total = 0.0
-    if shape.prose is not None:
-        total = _tokens(shape.prose, row, row.weights)
-    if shape.code is not None:
-        total += _tokens(shape.code, row, row.code)
-    return total
+    prose = 0.0 if shape.prose is None else _prose(shape.prose, row)
+    return prose if shape.code is None else prose + _tokens(shape.code, row, row.code, row.english_scale)
 
 
-def _tokens(counts: Counts, row: Fertility, weights: tuple[float, ...]) -> float:
-    rest: float = sum(map(mul, weights, counts.rest))
+def _prose(counts: Counts, row: Fertility) -> float:
+    """Tokens of a language's text, or of one that is partly English."""
+    tokens = _tokens(counts, row, row.weights, row.scale)
     common, english = counts.rest[0], counts.rest[1]
     more = english - SHARED * common - DOUBT
-    if more > 0 and weights is row.weights and weights is not row.english:
-        part = min(1.0, more / ((ALL - SHARED) * common))
-        rest += part * (sum(map(mul, row.english, counts.rest)) - rest)
-    found = counts.known[row.base] / SCALE + rest
-    # A word has a token, and a token has rarely more than one word: bounds for texts that no fit has seen.
-    return max(found * row.scale, 0.05 * counts.characters)
+    if more <= 0 or row.english is row.weights:
+        return tokens
+    part = min(1.0, more / ((ALL - SHARED) * common))
+    return tokens + part * (_tokens(counts, row, row.english, row.english_scale) - tokens)
+
+
+def _tokens(counts: Counts, row: Fertility, weights: tuple[float, ...], scale: float) -> float:
+    found: float = counts.known[row.base] / SCALE + sum(map(mul, weights, counts.rest))
+    # Few tokens have more than twenty characters: a bound for texts that no fit has seen.
+    return max(found * scale, 0.05 * counts.characters)
 
 
 def expected(
@@ -96,7 +97,7 @@ def expected(
     # An older log has shapes with other features: they say nothing here.
     readable = all(len(part.rest) == len(FEATURES) and len(part.known) == len(BASES) for part in parts)
     covered = sum(part.characters for part in parts) if readable else 0
-    tokens = structured * row.code_per_character * row.scale
+    tokens = structured * row.code_per_character * row.english_scale
     rest = max(characters - structured, 0)
     if shape is None or not covered:
         tokens += rest * (row.short + (row.prose - row.short) * share)

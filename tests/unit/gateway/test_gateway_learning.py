@@ -21,6 +21,7 @@ from serve.gateway.record import Finished
 from serve.gateway.state_file import NAME
 from serve.gateway.stream import Usage
 from serve.routing.decide import decide_observed
+from serve.routing.metered import WINDOW_S
 from serve.routing.observe import observe
 from serve.routing.records import Endpoint, ModelState, Request
 
@@ -184,6 +185,9 @@ def test_gpu_hours_become_prices_of_engines_only() -> None:
     assert gateway.live["small"].measured is None
     shown = gateway.value("parlance_price_usd_per_token", model="big", basis="marginal", direction="output")
     assert shown == measured.marginal_output_usd
+    gateway.learning.publish(time() + WINDOW_S + 60)
+    assert gateway.live["big"].measured is None
+    assert gateway.value("parlance_price_usd_per_token", model="big", basis="marginal", direction="output") is None
     assert gateway.value("parlance_price_usd_per_token", model="small", basis="list", direction="input") == 0.045e-6
 
 

@@ -120,6 +120,17 @@ def test_english_under_a_norwegian_instruction_counts_as_english(tokenizer: str)
     )
 
 
+def test_a_card_s_figure_for_norwegian_says_nothing_of_code_and_english() -> None:
+    code = next(row["text"] for row in COUNTED if row["lang"] == "zxx")
+    nemo, normistral = fertility("nemo", "nb"), fertility("normistral", "nb")
+    assert normistral.scale < 0.7
+    assert estimate(normistral, shape_of(code)) == estimate(nemo, shape_of(code))
+    english = shape_of(
+        "The city council voted to close the old harbour to cars from next summer, and shops fear for it."
+    )
+    assert estimate(normistral, english) == pytest.approx(estimate(fertility("nemo", "en"), english), rel=0.1)
+
+
 def test_what_the_shape_does_not_cover_counts_like_what_it_covers() -> None:
     text = "Regjeringen la fram en ny plan for vindkraft langs kysten, og kommunene har sagt at de vil lese den. " * 3
     row, shape = fertility("llama3", "nb"), shape_of(text)

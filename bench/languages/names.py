@@ -193,7 +193,8 @@ def _hindi(name: str) -> list[str]:
 def _arabic(name: str) -> list[str]:
     if not name.startswith("ال"):
         return [name, f"ب{name}", ""]
-    return [name, f"ب{name}", f"ل{name[1:]}"]
+    short = name[:-1] if name.endswith("ية") else ""  # as people say it: بالإنجليزي
+    return [name, f"ب{name}", f"ل{name[1:]}", short and f"ب{short}", short and f"ل{short[1:]}"]
 
 
 def _ending(suffixes: str) -> Callable[[str], list[str]]:

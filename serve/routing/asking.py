@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -23,34 +23,19 @@ TOKEN = re.compile(
 )
 # What the quick test splits words at, besides white space.
 CUTS = ".,:;!?'\"’”“„«»()[]-/*_`।،؟؛"
-# Languages whose writers leave accents out when they are in a hurry. (Elsewhere å and ä are other letters.)
+# Languages whose writers leave accents out when they are in a hurry, and those that write ae for ä and aa for å.
 _UNACCENTED = frozenset(
-    (
-        "ca",
-        "cs",
-        "el",
-        "es",
-        "fr",
-        "ga",
-        "gl",
-        "hr",
-        "hu",
-        "it",
-        "lt",
-        "lv",
-        "mt",
-        "pl",
-        "pt",
-        "ro",
-        "se",
-        "sk",
-        "sl",
-        "tr",
-    )
+    "ca cs da el en es et fi fr ga gl hr hu it lt lv mt nb nn pl pt ro se sk sl sv tr".split()  # noqa: SIM905
 )
+_DIGRAPHS = {
+    "de": str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}),
+    **dict.fromkeys(("da", "nb", "nn"), str.maketrans({"æ": "ae", "ø": "oe", "å": "aa"})),
+}
+_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "ŧ": "t", "ŋ": "n"})
 # A name as short as "ír" is another word without its accent.
 SHORT = 3
 _TASHKEEL = re.compile(r"[\u064b-\u0652]+")
+Fold = Callable[[str], str]
 _SLOT = re.compile(r"\{(\d)\}")
 
 
@@ -165,11 +150,11 @@ def tables() -> Tables:
         if ui not in grammars:  # Chinese, Japanese, Thai
             continue
         forms = listed.split("|")
-        for trigger, phrase in _phrases(grammars[ui], frames[ui], tag, forms, fold=ui in _UNACCENTED):
+        for trigger, phrase in _phrases(grammars[ui], frames[ui], tag, forms, _folds(ui)):
             phrases.setdefault(trigger, {})[phrase] = None
         if ui == "ar":
             plain = [re.sub("[أإآ]", "ا", form) for form in forms]
-            for trigger, phrase in _phrases(grammars[ui], frames[ui], tag, plain, fold=False):
+            for trigger, phrase in _phrases(grammars[ui], frames[ui], tag, plain, ()):
                 phrases.setdefault(trigger, {})[phrase] = None
     return Tables(
         quick=_quick({(*phrase.name, trigger) for trigger, found in phrases.items() for phrase in found}),
@@ -201,8 +186,8 @@ def _grammars() -> tuple[dict[str, Grammar], dict[str, list[_Frame]]]:
                 frames.setdefault(ui, [_Frame.of("{0}", bare=True)]).extend(map(_Frame.of, listed.split("|")))
                 continue
             words = [unmarked(lowered(word)) for word in listed.split("|")]
-            if ui in _UNACCENTED and kind != "not":
-                words += [plain for word in words if (plain := _unaccented(word)) != word]
+            if kind != "not":
+                words += [plain for fold in _folds(ui) for word in words if (plain := fold(word)) != word]
             kinds.setdefault(ui, _Kinds()).words.setdefault(kind, []).extend(words)
     return {ui: _grammar(found) for ui, found in kinds.items()}, frames
 
@@ -265,22 +250,21 @@ class _Frame:
         words, following = tuple(TOKEN.findall(before)), tuple(TOKEN.findall(after))
         return cls(int(slot[1]), words, glued_before, glued_after, following, text.endswith("!"), bare)
 
-    def plain(self) -> _Frame:
-        """The same without accents."""
-        before, after = tuple(map(_unaccented, self.before)), tuple(map(_unaccented, self.after))
+    def folded(self, fold: Fold) -> _Frame:
+        """The same, spelt otherwise."""
+        before, after = tuple(map(fold, self.before)), tuple(map(fold, self.after))
         return _Frame(
             self.form, before, self.glued_before, self.glued_after, after, ambiguous=self.ambiguous, bare=self.bare
         )
 
 
 def _phrases(
-    grammar: Grammar, frames: list[_Frame], tag: str, forms: list[str], *, fold: bool
+    grammar: Grammar, frames: list[_Frame], tag: str, forms: list[str], folds: Iterable[Fold]
 ) -> Iterable[tuple[str, Phrase]]:
-    """Each phrase of a name in a language, by the name's last word; where `fold`, without accents as well."""
+    """Each phrase of a name in a language, by the name's last word, and as each of `folds` spells it."""
     spellings = [lowered(form) for form in forms]
     found = [(frames, spellings)]
-    if fold:
-        found.append(([frame.plain() for frame in frames], [_unaccented(form) for form in spellings]))
+    found += [([frame.folded(fold) for frame in frames], [fold(form) for form in spellings]) for fold in folds]
     for number, (framed, spelled) in enumerate(found):
         words = [TOKEN.findall(form) for form in spelled]
         for frame in framed:
@@ -298,10 +282,14 @@ def _phrases(
             yield last, Phrase(grammar, tag, before, tuple(name), after, frame.ambiguous, frame.bare)
 
 
+def _folds(ui: str) -> list[Fold]:
+    """How hurried writers of a language spell it."""
+    digraphs = _DIGRAPHS.get(ui)
+    found: list[Fold] = [_unaccented] if ui in _UNACCENTED else []
+    return found if digraphs is None else [*found, lambda text: text.translate(digraphs)]
+
+
 def _unaccented(text: str) -> str:
     if text.isascii():
         return text
-    text = (
-        text.replace("ł", "l").replace("đ", "d").replace("ħ", "h").replace("ı", "i").replace("ŧ", "t").replace("ŋ", "n")
-    )
-    return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return "".join(c for c in unicodedata.normalize("NFD", text.translate(_LETTERS)) if not unicodedata.combining(c))

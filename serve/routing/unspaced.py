@@ -89,7 +89,7 @@ def _tables() -> _Tables:
     return _Tables(
         tags=names["zh"] | names["ja"] | names["th"],
         han=re.compile(_longest_first((*names["zh"], *names["ja"]))),
-        thai=re.compile(f"ภาษา({_longest_first(names['th'])})"),
+        thai=re.compile(f"(?:ภาษา|(?<=เป็น))({_longest_first(names['th'])})"),
         rules={
             ui: _Rules(single[ui, "clause"], tuple(found), single[ui, "not"], single[ui, "lasting"])
             for ui, found in asks.items()

@@ -84,6 +84,9 @@ class Template(Frozen):
 
     roles: tuple[Role, ...] = (Role.SYSTEM, Role.USER, Role.ASSISTANT)
     tools: bool = False
+    fixed_tokens: int = Field(
+        default=0, ge=0, le=10_000, description="Tokens that it adds to every prompt beside those around each turn."
+    )
     stop_token_ids: tuple[int, ...] = ()
 
 

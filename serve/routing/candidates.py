@@ -74,7 +74,8 @@ def weigh(
     )
     characters = max(request.characters, len(request.text))
     turns = max(request.turns, 1)
-    share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, request.endpoint in TEMPLATED)
+    templated = request.endpoint in TEMPLATED
+    share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, templated)
     allowed, hinted = request.allowed_models, request.hints.models
     named = None if hinted is None else {table.fleet.aliases.get(model, model) for model in hinted}
     limit = request.hints.max_cost_usd
@@ -92,6 +93,8 @@ def weigh(
         if not prompt:
             prompt = tokens.expected(row, shape, characters, share, extra, request.structured_characters)
             counted[id(row)] = prompt
+        if templated:
+            prompt += entry.fixed_tokens
         if state.token_ratios:
             ratio = state.token_ratios.get(need.text[0] if need.text else OTHER, 1.0)
             prompt = max(1, round(prompt * ratio)) if LEAST_RATIO <= ratio <= 1 / LEAST_RATIO else prompt

@@ -37,6 +37,7 @@ class Entry:
     chats: bool
     kind: Kind
     context_tokens: int
+    fixed_tokens: int  # of the chat template, in every prompt
     input_usd: float
     cached_usd: float  # of an input token that is in the KV cache
     output_usd: float
@@ -151,6 +152,7 @@ def _entry(model: Model) -> Entry:
         chats=card.chats,
         kind=card.kind,
         context_tokens=model.context_tokens,
+        fixed_tokens=card.template.fixed_tokens if card.template is not None else 0,
         input_usd=model.price.input_usd_per_mtok / 1e6,
         cached_usd=(rates(model).cached_input_usd_per_mtok or 0.0) / 1e6,
         output_usd=model.price.output_usd_per_mtok / 1e6,

@@ -16,7 +16,7 @@ from serve.fleet.card import Kind, Price
 from serve.fleet.description import Fleet, Model
 from serve.fleet.loader import resolve
 from serve.fleet.routing import Routing
-from serve.routing import Hints, Request, decide
+from serve.routing import Endpoint, Hints, Request, decide
 from serve.routing.cost import (
     CACHED_SHARE,
     REASONING_FACTOR,
@@ -159,3 +159,13 @@ def test_expectation_and_settlement_agree_on_the_same_counts(prompt: int, cached
     expected = (prompt - cached) * one.input_usd + cached * one.cached_usd + each * choices * one.output_usd
     exact = exact_cost_nano_usd(rates(made), prompt, cached, each * choices)
     assert exact == pytest.approx(expected * 1e9, abs=1.001), "rounded up, and nothing else"
+
+
+def test_what_a_template_adds_to_every_prompt_is_counted_where_it_is_used() -> None:
+    plain, dated = entry("big"), entry("dated")
+    dated["card"]["template"]["fixed_tokens"] = 25
+    chat = decide(Request(text="Hello there"), fleet_of(plain, dated), {}, 0)
+    text = decide(Request(text="Hello there", endpoint=Endpoint.COMPLETIONS), fleet_of(plain, dated), {}, 0)
+    for decision, extra in ((chat, 25), (text, 0)):
+        big, other = decision.candidates
+        assert other.input_tokens - big.input_tokens == extra

@@ -20,6 +20,7 @@ COMMANDS = {
     "route": "serve.commands.route",
     "fleet": "serve.commands.fleet",
     "catalogue": "serve.commands.catalogue",
+    "languages": "serve.commands.languages",
     "quality": "serve.commands.quality",
     "metrics": "serve.commands.metrics",
     "replay": "serve.commands.replay",

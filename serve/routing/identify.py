@@ -1,8 +1,10 @@
-"""py3langid behind one function: a calibrated distribution over BCP-47 tags for a text of known script.
+"""Which language a text of known script is in, as a calibrated distribution over BCP-47 tags.
 
-py3langid (BSD-3-Clause, model included) is a multinomial naive Bayes over byte n-grams that an automaton finds. Its
-walk over the bytes is used as it is; the sum over features is done here in float32 (its table is float16, whose
-conversion at every call takes longer than all the rest), with a prior and a temperature of our own.
+Two models vote. Ours (`ngrams.py`, tables in `data/ngrams.npz`, trained by bench/languages/train.py) is linear over
+hashed character n-grams; py3langid (BSD-3-Clause, model included) is a naive Bayes over byte n-grams. Ours is asked
+first, and alone where it is sure. Where it is not, the logarithms of both are added, each with a weight that depends on
+the length of the text: the weights, like the temperature of ours alone, were fitted by least cross-entropy on texts
+that ours was not trained on (bench/languages/fit.py).
 """
 
 from __future__ import annotations
@@ -14,132 +16,156 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from py3langid.langid import MODEL_FILE, LanguageIdentifier, visit_counts
 
-from serve.routing.scripts import SHARED, SOLE
-from serve.routing.tags import OTHER
+from serve.routing.ngrams import rows
+from serve.routing.second import Second, second
+from serve.routing.tags import DATA, OTHER
 
-# py3langid's labels where they are not the tag that routing uses. Its `no` is Bokmål (it has `nn` beside it); the
-# rest are varieties that share a written standard, and its class for text in no language.
-FOLD = {
-    "no": "nb", "wuu": "zh", "yue": "zh", "arz": "ar", "ary": "ar", "uzs": "uz", "sdh": "ku", "grc": "el", "hbo": "he",
-    "gug": "gn", "zxx": OTHER,
-}  # fmt: skip
-
-# The catalogue's languages. Prompts in them are likelier than in the other hundred that py3langid knows.
+# The catalogue's languages: what an evaluation of languages is about.
 EXPECTED = frozenset(
     ("ar", "bg", "ca", "cs", "da", "de", "el", "en", "es", "et", "fi", "fo", "fr", "ga", "gl", "hi", "hr", "hu", "is",
      "it", "ja", "ko", "lt", "lv", "mt", "nb", "nl", "nn", "pl", "pt", "ro", "ru", "se", "sk", "sl", "sv", "th", "tr",
      "uk", "zh")
 )  # fmt: skip
-# In nats of py3langid's own score: e^3 = 20 times likelier each. A judgement: it decides only near ties.
-EXPECTED_NATS = 3.0
+# The class of names and of letters at random.
+NO_LANGUAGE = "zxx"
+MODEL = "ngrams.npz"
+VERSION = 1
 
-# Scores are divided by TEMPERATURE x bytes^EXPONENT. Fitted by least cross-entropy over 12,000 lines of 40 languages,
-# 60% of them cut to 3-6 words (NTREX-128 and UD_North_Sami-Giella, CC BY-SA 4.0, lines apart from every test):
-# 0.142 nats a line; expected calibration error 0.003 on sentences, 0.010 on 3-6 words, 0.024 on chat lines that
-# took no part in the fit.
+# Among Croatian, Bosnian and Serbian in Latin letters ours only says that it is one of them: what it was trained on
+# differs in its subject more than in its language. py3langid, trained on far more, divides them: by its scores over
+# TEMPERATURE x bytes^EXPONENT, as fitted on 12,000 lines for py3langid alone, Croatian e^0.7 likelier, as the
+# languages of the catalogue are altogether.
+SERBO_CROATIAN = ("hr", "bs", "sr-Latn")
 TEMPERATURE = 0.8
 EXPONENT = 0.3
+CROATIAN_NATS = 0.7
 
+# Most texts are settled by their beginning: the rest, and the second model, are asked only where a doubt is left.
+FIRST_CHARACTERS = 64
+SURE_AT_FIRST = 0.998
+SURE = 0.99
+# An application's prompts begin alike, and an agent sends the same turn with every tool's result.
+BEGINNINGS = 4096
 # Entries below this are summed up as `other`: a posterior is for reading and for logs.
 LEAST = 0.005
 
-# Most texts are settled by their beginning: the rest is read only when the first bytes leave a doubt. The accuracy is
-# the same (4,000 sentences of NTREX-128 and UD_North_Sami-Giella).
-FIRST_BYTES = 64
-SURE = 0.999
-# An application's prompts begin alike, and an agent sends the same turn with every tool's result.
-BEGINNINGS = 4096
-
-# Columns less than e^-7 = 0.0009 times as likely as the best one are not summed.
-NEGLECTED_NATS = 7.0
-
-# Tags of shared scripts that are written in Latin letters as well.
-LATIN_TOO = frozenset(("uz", "crh", "az", "ku", "tk", "tt"))
-
 Scorer = Callable[[str, str], list[tuple[str, float]]]
+Floats = npt.NDArray[np.float32]
 
 
-class _Columns:
-    """The part of the model that one script needs: its languages' columns, side by side in memory.
+class _Classes:
+    """One script's classes and our table of them: one row of 8-bit steps for each feature that is known, and a row of
+    zeros for all others."""
 
-    Log-likelihoods are kept as 16-bit steps, `likelihood = table x step + a constant` (which changes no comparison): a
-    request touches some fifty rows, each in another page of memory, and short rows are what makes it quick.
-    """
+    __slots__ = ("_bias", "_bits", "_outside", "_place", "_step", "_table", "tags")
 
-    __slots__ = ("prior", "step", "table", "tags")
+    def __init__(self, model: Any, script: str) -> None:
+        self.tags = tuple(str(tag) for tag in model[f"{script}.tags"])
+        self._step: Floats = model[f"{script}.step"]
+        self._bias: Floats = model[f"{script}.bias"]
+        self._outside = np.array([tag not in EXPECTED for tag in self.tags], dtype=np.float32)
+        self._bits = int(model[f"{script}.bits"])
+        keys = np.cumsum(model[f"{script}.keys"], dtype=np.int64)
+        self._table: npt.NDArray[np.int8] = model[f"{script}.table"]
+        self._place = np.full(1 << self._bits, len(keys), dtype=np.uint16)
+        self._place[keys] = np.arange(len(keys), dtype=np.uint16)
 
-    def __init__(
-        self, model_table: npt.NDArray[Any], prior: npt.NDArray[np.float32], tags: list[str], wanted: list[bool]
-    ) -> None:
-        kept = [i for i, keep in enumerate(wanted) if keep]
-        self.tags = [tags[i] for i in kept]
-        self.prior = prior[kept]
-        exact = np.ascontiguousarray(model_table[:, kept], dtype=np.float32)
-        centre = (float(exact.max()) + float(exact.min())) / 2
-        self.step = (float(exact.max()) - centre) / 32_767
-        self.table: npt.NDArray[np.int16] = np.rint((exact - centre) / self.step).astype(np.int16)
+    def scores(self, text: str) -> tuple[Floats, int]:
+        """Our scores of the classes, and how many known features they are from."""
+        places = self._place.take(rows(text, self._bits))
+        known = places[places < len(self._table)]
+        size = max(len(known), 1)
+        if not len(known):
+            return self._bias, size
+        sums = np.ones(len(known), dtype=np.float32) @ self._table.take(known, axis=0).astype(np.float32)
+        found: Floats = sums * self._step / np.float32(size**0.5) + self._bias
+        return found, size
+
+    def alone(self, scores: Floats, size: int, fit: Floats) -> Floats:
+        """Log-probabilities, up to a constant, by our scores: fit = (log weight, power of the length, prior)."""
+        logs: Floats = scores * np.float32(exp(fit[0]) * (size / 100) ** float(fit[1])) + self._outside * fit[2]
+        return logs
+
+    def together(self, scores: Floats, size: int, theirs: Floats, length: int, fit: Floats) -> Floats:
+        """The same with py3langid's, weighted by fit[3:5] and the bytes. A class that it lacks gets what it gives on
+        average to the classes that ours holds likely."""
+        logs = self.alone(scores, size, fit)
+        missing = np.isnan(theirs)
+        shares = np.exp(logs - logs.max())
+        shares[missing] = 0.0
+        known = theirs.copy()
+        known[missing] = 0.0
+        known[missing] = float(shares @ known) / (float(shares.sum()) + 1e-6)
+        known *= exp(fit[3]) * (length / 60) ** float(fit[4])
+        known += logs
+        return known
 
 
 @cache
 def scorer() -> Scorer:
-    """The function (text, script) -> descending (tag, probability) pairs that sum to 1. Loads the model: about 1 s."""
-    model: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    moves, outputs = model.tk_nextmove, model.tk_output
-    rows = [row << 8 for row in model.tk_row]
-    tags = [FOLD.get(label, label) for label in model.nb_classes]
-    # The second `sr` column is Serbian in Latin letters.
-    serbian = [i for i, tag in enumerate(tags) if tag == "sr"]
-    for i, tag in zip(serbian, ("sr-Cyrl", "sr-Latn"), strict=False):
-        tags[i] = tag
-    prior = np.asarray(model.nb_pc, dtype=np.float32) + np.asarray(
-        [EXPECTED_NATS if tag in EXPECTED else 0.0 for tag in tags], dtype=np.float32
-    )
-    columns = {
-        script: _Columns(model.nb_ptc, prior, tags, [tag in allowed for tag in tags])
-        for script, allowed in SHARED.items()
-    }
-    foreign = set().union(*SHARED.values(), SOLE.values()) - LATIN_TOO
-    latin = _Columns(model.nb_ptc, prior, tags, [tag not in foreign for tag in tags])
-    del model  # with it the float16 table, 28 MB
-    logs = np.log1p(np.arange(1024, dtype=np.float32))
+    """The function (text, script) -> descending (tag, probability) pairs that sum to 1. Loads the models: about 1 s."""
+    with np.load(DATA / MODEL, allow_pickle=False) as model:
+        if int(model["version"]) != VERSION:
+            raise RuntimeError(f"{DATA / MODEL} is of version {int(model['version'])}; this code reads {VERSION}")
+        classes = {
+            name[: -len(".tags")]: _Classes(model, name[: -len(".tags")]) for name in model if name.endswith(".tags")
+        }
+        alone, both = model["alone"], model["both"]
+    their = second()
+    for part in classes.values():
+        their.columns(part.tags)
+    their.columns(SERBO_CROATIAN)
+    their.ready()
 
     def score(text: str, script: str) -> list[tuple[str, float]]:
-        data = text.encode("utf-8", "replace")
-        if len(data) > FIRST_BYTES * 3 // 2:
-            found = beginning(data[:FIRST_BYTES], script)
-            if found[0][1] >= SURE and found[0][0] != OTHER:
+        part = classes.get(script)
+        if part is None:
+            return [(OTHER, 1.0)]
+        if len(text) > FIRST_CHARACTERS * 3 // 2:
+            found = beginning(text[:FIRST_CHARACTERS], script)
+            if found is not None:
                 return found
-        return over(data, script)
+        scores, size = part.scores(text)
+        weights, sure = _weights(part.tags, part.alone(scores, size, alone), SURE)
+        if not sure:
+            theirs = their.scores(text, part.tags)
+            if theirs is not None:
+                length = len(text.encode("utf-8", "replace"))
+                weights, _ = _weights(part.tags, part.together(scores, size, theirs, length, both), SURE)
+        if not weights.keys().isdisjoint(SERBO_CROATIAN):
+            _divide(weights, text, their)
+        return settled(weights)
 
     @lru_cache(maxsize=BEGINNINGS)
-    def beginning(data: bytes, script: str) -> list[tuple[str, float]]:
-        return over(data, script)
-
-    def over(data: bytes, script: str) -> list[tuple[str, float]]:
-        visits = visit_counts(moves, rows, outputs, data)
-        if not visits:
-            return [(OTHER, 1.0)]
-        size = len(visits)
-        part = columns.get(script, latin)
-        features = np.fromiter(visits, dtype=np.intp, count=size)
-        counts = logs.take(np.fromiter(visits.values(), dtype=np.intp, count=size), mode="clip")
-        scores = counts @ part.table.take(features, axis=0).astype(np.float32)
-        scores *= part.step
-        scores += part.prior
-        best = float(scores[scores.argmax()])
-        scale = 1.0 / (TEMPERATURE * float(len(data)) ** EXPONENT)
-        weights: dict[str, float] = {}
-        total = 0.0
-        for column in (scores > best - NEGLECTED_NATS / scale).nonzero()[0].tolist():
-            weight = exp((float(scores[column]) - best) * scale)
-            total += weight
-            tag = part.tags[column]
-            weights[tag] = weights.get(tag, 0.0) + weight
-        return settled({tag: weight / total for tag, weight in weights.items()})
+    def beginning(text: str, script: str) -> list[tuple[str, float]] | None:
+        part = classes[script]
+        weights, sure = _weights(part.tags, part.alone(*part.scores(text), alone), SURE_AT_FIRST)
+        return settled(weights) if sure and weights.keys().isdisjoint(SERBO_CROATIAN) else None
 
     return score
+
+
+def _weights(tags: tuple[str, ...], logs: Floats, enough: float) -> tuple[dict[str, float], bool]:
+    """Probabilities from their logarithms up to a constant, small ones left out; whether one language has `enough`."""
+    weights = np.exp(logs - logs.max())
+    total = float(weights.sum())
+    kept = {tags[i]: float(weights[i]) / total for i in (weights >= LEAST * total).nonzero()[0].tolist()}
+    nothing = kept.pop(NO_LANGUAGE, 0.0)
+    return kept, total <= 1.0 / enough and nothing < enough
+
+
+def _divide(weights: dict[str, float], text: str, their: Second) -> None:
+    """Divides the probability of Croatian, Bosnian and Serbian together among them."""
+    whole = sum(weights.pop(tag, 0.0) for tag in SERBO_CROATIAN)
+    scores = their.scores(text, SERBO_CROATIAN)
+    if scores is None:
+        scores = np.zeros(len(SERBO_CROATIAN), dtype=np.float32)
+    logs = scores / np.float32(TEMPERATURE * len(text.encode("utf-8", "replace")) ** EXPONENT)
+    logs[SERBO_CROATIAN.index("hr")] += CROATIAN_NATS
+    shares = np.exp(logs - logs.max())
+    for tag, share in zip(SERBO_CROATIAN, (shares / shares.sum()).tolist(), strict=True):
+        weights[tag] = whole * share
 
 
 def settled(weights: dict[str, float]) -> list[tuple[str, float]]:

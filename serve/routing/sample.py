@@ -8,15 +8,27 @@ import unicodedata
 
 # Characters looked at in a very long text before anything is stripped from it: its start and its middle.
 WINDOW = 4000
-# What remains of it: enough for py3langid (a sentence of NTREX has about 120 characters), and cheap (about 0.12 µs a
-# byte). The start of a prompt is what its author wrote; the middle tells when that was only a heading.
+# What remains of it: enough to tell a language (a sentence of NTREX has about 120 characters), and cheap. The start of
+# a prompt is what its author wrote; the middle tells when that was only a heading.
 HEAD = 100
 MIDDLE = 40
+
+# Fewer lines that look like code may be anything (a greeting that ends in a bracket).
+LEAST_CODE_LINES = 2
+_CODE_MARKS = (";\n", "{\n", "}\n", ")\n", "):\n", " = ", '":', "};", "});")
 
 # A run of letters with the vowel signs and accents that Python counts as no letters.
 WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0dff'’-])*")
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
+# Lines of a program that nobody fenced: they end as only code does, or begin with a keyword and hold a bracket.
+_CODE_END = (";", "{", "}", "):", ");", "],", "},", '",', "=>", "*/")
+_CODE_START = re.compile(
+    r"\s*(?:(?:def|class|import|from|for|if|elif|else|while|return|const|let|var|public|private|static|func|function|fn"
+    r"|use|package|try|except|catch|print|SELECT|INSERT|UPDATE)\b"
+    r"|#include|@\w|>>> |//|/\*|\w+ ?[+-]?= ?\S|\"[\w -]+\": ?)"
+)
+_BRACKET = re.compile(r"[(){}\[\]=;<>+]|\":|^\s*return \w+$|\bimport \w")
 _CODE = re.compile(r"`[^`\n]{1,200}`")
 _LINK = re.compile(r"\b(?:[a-z][a-z0-9+.-]{1,10}://|www\.)\S{1,2000}", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w.-]{1,255}")
@@ -38,10 +50,7 @@ def sample(text: str) -> str:
     if len(text) > 2 * WINDOW:
         middle = len(text) // 2
         text = f"{text[:WINDOW]} {text[middle - WINDOW // 2 : middle + WINDOW // 2]}"
-    if "```" in text or "~~~" in text:
-        text = _FENCE.sub(" ", text)
-    if "`" in text:
-        text = _CODE.sub(" ", text)
+    text = without_code(text)
     if "://" in text or "www." in text:
         text = _LINK.sub(" ", text)
     if "@" in text:
@@ -54,6 +63,27 @@ def sample(text: str) -> str:
     if chosen.isupper():
         chosen = chosen.lower()
     return chosen
+
+
+def without_code(text: str) -> str:
+    """`text` without fenced and inline code, and without two or more lines of a program that stand there unfenced."""
+    if "```" in text or "~~~" in text:
+        text = _FENCE.sub(" ", text)
+    if "`" in text:
+        text = _CODE.sub(" ", text)
+    if "\n" in text and any(mark in text for mark in _CODE_MARKS):
+        lines = text.split("\n")
+        prose = [line for line in lines if not _is_code(line)]
+        if len(prose) <= len(lines) - LEAST_CODE_LINES:
+            return "\n".join(prose)
+    return text
+
+
+def _is_code(line: str) -> bool:
+    line = line.rstrip()
+    return line.endswith(_CODE_END) or (
+        _CODE_START.match(line) is not None and (line.endswith(":") or _BRACKET.search(line) is not None)
+    )
 
 
 def _excerpt(text: str, head: int, middle: int) -> str:

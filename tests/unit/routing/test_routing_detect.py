@@ -65,12 +65,29 @@ def test_a_sentence_is_in_its_language(tag: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "42", "3.14 + 2 = ?", "🙂🙂🎉", "http://example.com/kva-er-dette-for-noko",
-                                  "kari@example.no", "```\nprint('hello world, how are you')\n```", "OK", "Berlin",
+                                  "kari@example.no", "```\nprint('hello world, how are you')\n```",
                                   "\x00\x00", "\ud800\udfff", "!!! ???"])  # fmt: skip
-def test_what_says_too_little_is_other_and_never_english(text: str) -> None:
+def test_what_says_nothing_is_other_and_never_english(text: str) -> None:
     language = detect(Request(text=text), {}, 0.5)
     assert (language.tag, language.posterior, language.source) == ("other", (("other", 1.0),), LanguageSource.NONE)
     assert language.abstained
+
+
+@pytest.mark.parametrize("text", ["OK", "Berlin", "Berlin Peter", "lol", "xkcd qwrt zzz"])
+def test_names_and_single_words_leave_it_open(text: str) -> None:
+    language = detect(Request(text=text), {}, 0.5)
+    assert (language.tag, language.abstained) == ("other", True)
+    assert detect(Request(text=text, earlier=(SENTENCES["nn"],)), {}, 0.5).tag == "nn"
+    assert detect(Request(text=text), {"nb": 0.9}, 0.5).tag == "nb"
+
+
+@pytest.mark.parametrize(("tag", "text"), [
+    ("de", "Danke schön"), ("fr", "merci beaucoup"), ("sv", "tack så mycket"), ("pt", "Obrigado"),
+    ("nb", "takk skal du ha"), ("nn", "Eg veit ikkje"),
+])  # fmt: skip
+def test_two_words_that_are_one_language_are_enough(tag: str, text: str) -> None:
+    language = detect(Request(text=text), {}, 0.5)
+    assert (language.tag, language.abstained, language.source) == (tag, False, LanguageSource.TEXT)
 
 
 def test_code_links_and_numbers_around_a_sentence_do_not_matter() -> None:
@@ -100,13 +117,25 @@ def test_both_norwegian_standards_stay_when_close() -> None:
     assert unsure.tag == "nb", "together they are certain enough"
 
 
-def test_a_short_text_takes_the_earlier_turns_then_the_prior() -> None:
+def test_what_says_nothing_takes_the_earlier_turns_then_the_prior() -> None:
     earlier = (SENTENCES["nn"], SENTENCES["de"])
-    language = detect(Request(text="Ja takk", earlier=earlier), {"fr": 1.0}, 0.5)
+    language = detect(Request(text="123", earlier=earlier), {"fr": 1.0}, 0.5)
     assert (language.tag, language.source, language.abstained) == ("nn", LanguageSource.EARLIER, True)
-    language = detect(Request(text="Ja takk"), {"nb": 0.7, "se": 0.1}, 0.5)
+    language = detect(Request(text="123"), {"nb": 0.7, "se": 0.1}, 0.5)
     assert (language.tag, language.source, language.abstained) == ("nb", LanguageSource.PRIOR, True)
     assert dict(language.posterior) == pytest.approx({"nb": 0.7, "other": 0.2, "se": 0.1})
+    mixed = detect(Request(text="123", mix=(("fi", 0.9), ("sv", 0.1))), {"nb": 1.0}, 0.5)
+    assert mixed.tag == "fi", "the tenant's own languages before the fleet's"
+
+
+def test_what_was_known_before_is_a_prior_that_a_clear_text_overrules() -> None:
+    open_between = "Hvordan går det?"  # Danish and Bokmål alike
+    alone = dict(detect(Request(text=open_between), {}, 0.3).posterior)
+    assert min(alone["nb"], alone["da"]) > 0.1
+    danish = detect(Request(text=open_between, earlier=(SENTENCES["da"],)), {}, 0.5)
+    assert (danish.tag, danish.posterior[0][1] > 0.9) == ("da", True)
+    assert detect(Request(text=open_between), {"nb": 0.8, "en": 0.2}, 0.5).tag == "nb"
+    assert detect(Request(text=SENTENCES["sv"], earlier=(SENTENCES["da"],)), {"nb": 1.0}, 0.5).tag == "sv"
 
 
 def test_a_hint_wins() -> None:

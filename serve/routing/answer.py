@@ -18,7 +18,7 @@ import re
 from functools import lru_cache
 
 from serve.routing import unspaced
-from serve.routing.asking import TOKEN, Grammar, Phrase, Tables, cut, lowered, tables, unmarked
+from serve.routing.asking import NEWLINE, Grammar, Phrase, Tables, cut, lowered, tables, tokens, unmarked
 from serve.routing.unspaced import QUOTED, QUOTES
 
 # Characters read of a turn.
@@ -38,7 +38,7 @@ SHORT_TURN = 8
 # Names looked at in one text, from its end.
 MOST_NAMES = 24
 
-_HARD = frozenset(".!?;\n()…।؟؛")
+_HARD = frozenset((*".!?;()…।؟؛", NEWLINE))
 _ENDS = _HARD | frozenset(":—–")
 _SOFT = _HARD | frozenset(",:،·—–")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff]")
@@ -83,7 +83,7 @@ def _search(text: str, head: int, tail: int, lasting: bool = False) -> str | Non
         return None
     if QUOTES.search(text):
         text = QUOTED.sub(f" {_MATERIAL} ", text)
-    return _search_words(TOKEN.findall(unmarked(text)), table, lasting)
+    return _search_words(tokens(unmarked(text)), table, lasting)
 
 
 def _search_words(words: list[str], table: Tables, lasting: bool) -> str | None:
@@ -108,7 +108,7 @@ def _material(words: list[str], request: int, later: int) -> bool:
     """Whether a later position belongs to what this request is about: it follows its colon before a blank line."""
     for at in range(request + 1, min(request + 4, later)):
         if words[at] == ":":
-            return not any(words[i] == "\n" and words[i + 1] == "\n" for i in range(at + 1, later))
+            return not any(words[i] == words[i + 1] == NEWLINE for i in range(at + 1, later))
         if words[at] in _HARD:
             return False
     return False
@@ -180,7 +180,7 @@ def _alone(words: list[str], start: int, stop: int, phrase: Phrase) -> bool:
     if phrase.bare:
         return False
     if last < len(words) and words[last] not in _HARD:
-        return first == start and (first == 0 or words[first - 1] == "\n")
+        return first == start and (first == 0 or words[first - 1] == NEWLINE)
     return last - first == stop - start and (first == 0 or all(word in _HARD for word in words[last:]))
 
 

@@ -21,6 +21,11 @@ TOKEN = re.compile(
     r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963'’-])*"
     r"|[.!?;,:\n()…।،؟؛·—–]"
 )
+NEWLINE = "¶"
+_MARKS = frozenset(".!?;,:()…।،؟؛·—–" + NEWLINE)
+_APART = (*((mark, f" {mark} ") for mark in sorted(_MARKS)), ("\n", f" {NEWLINE} "))
+_DROPPED = '"“”„«»*_`[]{}<>#|/\\+=~¶'
+_EDGES = "'’-0123456789"
 # What the quick test splits words at, besides white space.
 CUTS = ".,:;!?'\"’”“„«»()[]-/*_`।،؟؛"
 # Languages whose writers leave accents out when they are in a hurry, and those that write ae for ä and aa for å.
@@ -124,6 +129,23 @@ def cut(text: str) -> list[str]:
     for mark in CUTS:
         text = text.replace(mark, " ")
     return text.split()
+
+
+def tokens(text: str) -> list[str]:
+    """Words and marks of a lower-case text, as `TOKEN` finds them, a line break as `NEWLINE`: a third of its time."""
+    for mark in _DROPPED:
+        if mark in text:
+            text = text.replace(mark, " ")
+    for mark, apart in _APART:
+        if mark in text:
+            text = text.replace(mark, apart)
+    found = []
+    for word in text.split():
+        if word[0].isalpha() or word in _MARKS:
+            found.append(word)
+        elif (rest := word.lstrip(_EDGES)) and rest[0].isalpha():  # what is neither a word nor a mark says nothing
+            found.append(rest)
+    return found
 
 
 def lowered(text: str) -> str:

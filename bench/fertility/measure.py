@@ -39,7 +39,7 @@ WORDS_HEADER = """\
 # The most frequent words of 800 sentences a language of NTREX-128 (MicrosoftTranslator/NTREX) and UD_North_Sami-Giella,
 # both CC BY-SA 4.0: this list is under CC BY-SA 4.0 too (https://creativecommons.org/licenses/by-sa/4.0/). Words of
 # programs: the names in source files of Python, Perl, JavaScript, C++ and SQL packages, JSON and Markdown tables.
-# Characters of Thai, kana and Han have the mean share in the tokens of the texts that they stand in. `en`: common English.
+# Characters of Thai, kana and Han have the mean share in the tokens of the texts that they stand in. en: English.
 """
 
 HEADER = """\

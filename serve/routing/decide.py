@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from serve.fleet.description import Fleet
+from serve.fleet.lexicon import lexicon
 from serve.fleet.routing import Preset, floor_points
 from serve.fleet.tasks import Task
 from serve.routing import policy
@@ -85,6 +86,7 @@ def prepare(fleet: Fleet) -> None:
     language, and the fleet's table."""
     scorer()
     asked_for("用英语 in English")
+    lexicon()
     table_of(fleet)
 
 

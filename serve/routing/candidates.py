@@ -76,6 +76,7 @@ def weigh(
     turns = max(request.turns, 1)
     templated = request.endpoint in TEMPLATED
     share, extra = tokens.prose_share(characters, turns), tokens.overhead(turns, templated)
+    seen = tokens.covered(shape)
     allowed, hinted = request.allowed_models, request.hints.models
     named = None if hinted is None else {table.fleet.aliases.get(model, model) for model in hinted}
     limit = request.hints.max_cost_usd
@@ -91,7 +92,7 @@ def weigh(
         row = view.fertility
         prompt = counted.get(id(row), 0)
         if not prompt:
-            prompt = tokens.expected(row, shape, characters, share, extra, request.structured_characters)
+            prompt = tokens.expected(row, shape, seen, characters, share, extra, request.structured_characters)
             counted[id(row)] = prompt
         if templated:
             prompt += entry.fixed_tokens

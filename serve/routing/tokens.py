@@ -87,25 +87,34 @@ def _tokens(counts: Counts, row: Fertility, weights: tuple[float, ...], scale: f
     return max(found * scale, 0.05 * counts.characters)
 
 
+def covered(shape: Shape | None) -> int:
+    """Characters that a shape stands for; 0 without one, and for one of an older log, whose features were others."""
+    if shape is None:
+        return 0
+    total = 0
+    for part in (shape.prose, shape.code):
+        if part is not None:
+            if len(part.rest) != len(FEATURES) or len(part.known) != len(BASES):
+                return 0
+            total += part.characters
+    return total
+
+
 def expected(
-    row: Fertility, shape: Shape | None, characters: int, share: float, extra: int, structured: int = 0
+    row: Fertility, shape: Shape | None, seen: int, characters: int, share: float, extra: int, structured: int = 0
 ) -> int:
-    """Expected prompt tokens, at least 1. `share` and `extra` are `prose_share` and `overhead`; of `characters`,
-    `structured` are JSON of tools and calls. What the shape does not cover has the tokens per character of what it
-    does cover, or the language's where there is no shape."""
-    parts = () if shape is None else [part for part in (shape.prose, shape.code) if part is not None]
-    # An older log has shapes with other features: they say nothing here.
-    readable = all(len(part.rest) == len(FEATURES) and len(part.known) == len(BASES) for part in parts)
-    covered = sum(part.characters for part in parts) if readable else 0
-    tokens = structured * row.code_per_character * row.english_scale
-    rest = max(characters - structured, 0)
-    if shape is None or not covered:
-        tokens += rest * (row.short + (row.prose - row.short) * share)
+    """Expected prompt tokens, at least 1. `seen`, `share` and `extra` are `covered`, `prose_share` and `overhead`; of
+    `characters`, `structured` are JSON of tools and calls. What the shape does not cover has the tokens per character
+    of what it does cover, or the language's where there is no shape."""
+    rest = characters - structured if characters > structured else 0
+    if shape is None or not seen:
+        tokens = rest * (row.short + (row.prose - row.short) * share)
     else:
-        found = estimate(row, shape)
-        # A few characters say nothing of the many that were not seen.
-        beyond = found / covered if covered >= PROSE or rest <= covered else row.prose
-        tokens += found + max(rest - covered, 0) * beyond
+        tokens = found = estimate(row, shape)
+        if rest > seen:  # a few characters say nothing of the many that were not seen
+            tokens += (rest - seen) * (found / seen if seen >= PROSE else row.prose)
+    if structured:
+        tokens += structured * row.code_per_character * row.english_scale
     return max(1, round(tokens)) + extra
 
 

@@ -18,6 +18,7 @@ from serve.routing.shape import shape_of
 from serve.routing.tokens import (
     PER_PROMPT,
     PER_TURN,
+    covered,
     estimate,
     expected,
     family,
@@ -66,16 +67,16 @@ def test_prose_chat_lines_and_what_lies_between() -> None:
     assert prose_share(20, 1) == 0
     assert prose_share(75, 1) == 0.5
     assert prose_share(900, 45) == 0, "many short turns are chat lines"
-    assert expected(row, None, 10_000, 1, 0) == 3128
-    assert expected(row, None, 10_000, 0, 0) == 3591
-    assert expected(row, None, 10_000, 0.5, 0) in (3359, 3360)
+    assert expected(row, None, 0, 10_000, 1, 0) == 3128
+    assert expected(row, None, 0, 10_000, 0, 0) == 3591
+    assert expected(row, None, 0, 10_000, 0.5, 0) in (3359, 3360)
 
 
 def test_expected_counts_the_template() -> None:
     row = fertility("llama3", "en")
-    assert expected(row, None, 1000, prose_share(1000, 1), overhead(1, False)) == 214
-    assert expected(row, None, 1000, prose_share(1000, 2), overhead(2, True)) == 214 + 2 * PER_TURN + PER_PROMPT
-    assert expected(row, None, 0, prose_share(0, 1), overhead(1, False)) == 1
+    assert expected(row, None, 0, 1000, prose_share(1000, 1), overhead(1, False)) == 214
+    assert expected(row, None, 0, 1000, prose_share(1000, 2), overhead(2, True)) == 214 + 2 * PER_TURN + PER_PROMPT
+    assert expected(row, None, 0, 0, prose_share(0, 1), overhead(1, False)) == 1
 
 
 def test_an_unknown_language_is_the_worst_of_its_script() -> None:
@@ -134,23 +135,25 @@ def test_a_card_s_figure_for_norwegian_says_nothing_of_code_and_english() -> Non
 def test_what_the_shape_does_not_cover_counts_like_what_it_covers() -> None:
     text = "Regjeringen la fram en ny plan for vindkraft langs kysten, og kommunene har sagt at de vil lese den. " * 3
     row, shape = fertility("llama3", "nb"), shape_of(text)
-    seen = expected(row, shape, len(text), 1, 0)
-    assert expected(row, shape, 3 * len(text), 1, 0) == pytest.approx(3 * seen, abs=1)
+    seen = expected(row, shape, covered(shape), len(text), 1, 0)
+    assert expected(row, shape, covered(shape), 3 * len(text), 1, 0) == pytest.approx(3 * seen, abs=1)
     few = shape_of("Ja!")
-    assert expected(row, few, 10_000, 1, 0) == pytest.approx(3128, abs=10), "three characters say nothing of the rest"
-    with_tools = expected(row, shape, len(text) + 1000, 1, 0, structured=1000)
+    assert expected(row, few, covered(few), 10_000, 1, 0) == pytest.approx(3128, abs=10), (
+        "three characters say nothing of the rest"
+    )
+    with_tools = expected(row, shape, covered(shape), len(text) + 1000, 1, 0, structured=1000)
     assert with_tools == pytest.approx(seen + 1000 * row.code_per_character, abs=1)
 
 
 def test_a_shape_of_another_version_is_not_misread() -> None:
     row = fertility("llama3", "nb")
     old = Shape(Counts(100, (1,), (1, 2, 3)))
-    assert expected(row, old, 100, 1, 0) == expected(row, None, 100, 1, 0)
+    assert expected(row, old, covered(old), 100, 1, 0) == expected(row, None, 0, 100, 1, 0)
 
 
 @given(st.text(max_size=400), st.sampled_from(["nb", "en", "zh", "other"]), st.sampled_from(["llama3", "normistral"]))
 def test_counts_are_never_below_one(text: str, lang: str, tokenizer: str) -> None:
     row = fertility(tokenizer, lang)
     assert estimate(row, shape_of(text)) >= 0
-    assert expected(row, shape_of(text), len(text), 1, 0) >= 1
-    assert expected(row, Shape(), len(text), 1, 0) >= 1
+    assert expected(row, shape_of(text), covered(shape_of(text)), len(text), 1, 0) >= 1
+    assert expected(row, Shape(), covered(Shape()), len(text), 1, 0) >= 1

@@ -29,7 +29,7 @@ SCRIPTS = {
 }
 BITS = {"Latn": 22, "Cyrl": 20, "Arab": 20, "Deva": 20, "Hani": 20, "Beng": 20}
 # Classes beside the catalogue's that are close to one of them get as many texts.
-WIDELY_TRAINED = frozenset(("bs", "sr-Latn", "be", "mk", "sr-Cyrl", "fa"))
+WIDELY_TRAINED = frozenset(("sh", "bs", "sr-Latn", "be", "mk", "sr-Cyrl", "fa"))
 EVERY_HELD_OUT = 10
 
 
@@ -108,12 +108,24 @@ TRANSLITERATED: dict[str, tuple[str, Callable[[str], str]]] = {
 }
 
 
-def derive(corpus: Corpus) -> None:
+SERBO_CROATIAN = ("hr", "bs", "sr-Latn")
+
+
+def joined(tags: list[str]) -> list[str]:
+    """The classes with Croatian, Bosnian and Serbian in Latin letters as one, `sh`."""
+    return ["sh" if tag == "hr" else tag for tag in tags if tag not in ("bs", "sr-Latn")]
+
+
+def derive(corpus: Corpus, join: bool) -> None:
     """Adds what is made from others: transliterated texts, and the words of Croatian, Bosnian and Serbian."""
     for tag, (source, transliterate) in TRANSLITERATED.items():
         for name, texts in corpus[source].items():
             if tag != "sr-Latn" or name != "udhr":  # which is there in Latin letters
                 corpus[tag][name] = corpus[tag][name] + [transliterate(text) for text in texts]
-    # The words that Croatian, Bosnian and Serbian share: they are none of the other languages.
-    for tag in ("hr", "bs", "sr-Latn"):
-        corpus[tag]["wordfreq"] = corpus["sh"]["wordfreq"]
+    if join:
+        for tag in SERBO_CROATIAN:
+            for name, texts in corpus[tag].items():
+                corpus["sh"][name] = corpus["sh"][name] + texts
+    else:  # the words that they share: they are none of the other languages
+        for tag in SERBO_CROATIAN:
+            corpus[tag]["wordfreq"] = corpus["sh"]["wordfreq"]

@@ -1,6 +1,7 @@
-"""Fits what is left after training and writes the shipped file: `fit.py CORPUS.tsv TABLES_FOLDER OUT.npz`.
+"""Fits what is left after training and writes the shipped file: `fit.py CORPUS.tsv OUT.npz TABLES [OTHER_TABLES]`.
 
-On the lines that `train.py` held out: the temperature of our model by length, the weights of ours and py3langid's
+Two trainings are averaged: both are linear, so that their mean is one table of the same size. Fitted on the lines that
+`train.py` held out are the temperature of our model by length, the weights of ours and py3langid's
 together. Then the tables become 8-bit steps, a step for each language.
 """
 
@@ -66,10 +67,32 @@ def development(corpus: Corpus) -> list[tuple[str, str, str]]:
     return out
 
 
-def scores(folder: Path, texts: list[tuple[str, str, str]]) -> dict[str, dict[str, torch.Tensor]]:
+def averaged(folders: list[Path], script: str) -> dict[str, np.ndarray]:
+    """The mean of one or two trainings' tables: as many features as the first has, those that both have first."""
+    first = dict(np.load(folders[0] / f"{script}.npz"))
+    if len(folders) == 1:
+        return first
+    second = np.load(folders[1] / f"{script}.npz")
+    classes = [str(tag) for tag in second["tags"]]
+    column = [
+        classes.index("sh" if "sh" in classes and tag in SERBO_CROATIAN else tag) for tag in map(str, first["tags"])
+    ]
+    keys = np.union1d(first["keys"], second["keys"])
+    weight = np.zeros((len(keys), len(column)), np.float32)
+    weight[np.searchsorted(keys, first["keys"])] += first["weight"] / 2
+    weight[np.searchsorted(keys, second["keys"])] += second["weight"][:, column] / 2
+    order = np.sqrt((weight**2).sum(1))
+    order[np.isin(keys, np.intersect1d(first["keys"], second["keys"]))] += 1e9
+    kept = np.sort(np.argsort(-order, kind="stable")[: len(first["keys"])])
+    bias = (first["bias"] + second["bias"][column]) / 2
+    return first | {"weight": weight[kept], "bias": bias, "keys": keys[kept]}
+
+
+def scores(
+    models: dict[str, dict[str, np.ndarray]], texts: list[tuple[str, str, str]]
+) -> dict[str, dict[str, torch.Tensor]]:
     """By script: our logits, py3langid's log-likelihoods below its best (NaN where it lacks a class), and counts."""
     parts: dict[str, dict[str, list]] = {}
-    models = {script: np.load(folder / f"{script}.npz") for script in SCRIPTS}
     tables = {
         script: (m["weight"], m["bias"], m["keys"], int(m["bits"]), [str(t) for t in m["tags"]])
         for script, m in models.items()
@@ -145,15 +168,16 @@ def fit(parts: dict, together: bool) -> np.ndarray:
 
 def main() -> None:
     """Fits and packs."""
-    corpus, folder, out = read(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-    parts = scores(folder, development(corpus))
+    corpus, out, folders = read(Path(sys.argv[1])), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:5]]
+    models = {script: averaged(folders, script) for script in SCRIPTS}
+    parts = scores(models, development(corpus))
     arrays: dict[str, np.ndarray] = {
         "version": np.array(VERSION),
         "alone": fit(parts, False).astype(np.float32),
         "both": fit(parts, True).astype(np.float32),
     }
     for script in SCRIPTS:
-        model = np.load(folder / f"{script}.npz")
+        model = models[script]
         weight = model["weight"]
         step = np.percentile(np.abs(weight), CLIP, axis=0).astype(np.float32) / 127
         table = np.clip(np.rint(weight / step), -127, 127).astype(np.int8)

@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from classes import BITS, CORE, SCRIPTS, WIDELY_TRAINED, Corpus, derive, held_out, read
+from classes import BITS, CORE, SCRIPTS, WIDELY_TRAINED, Corpus, derive, held_out, joined, read
 
 from serve.routing.ngrams import rows
 from serve.routing.sample import sample
@@ -124,9 +124,10 @@ class Maker:
         return text
 
 
-def texts_for(corpus: Corpus, script: str, core_each: int, other_each: int) -> Texts:
-    """The training texts of a script: `core_each` for a language of the catalogue, `other_each` for another."""
-    tags = SCRIPTS[script]
+def texts_for(corpus: Corpus, script: str, tags: list[str], core_each: int, other_each: int, named: float) -> Texts:
+    """The training texts of a script: `core_each` for a language of the catalogue, `other_each` for another; in a share
+    `named` of them stand names, which tell no language."""
+    names = [name for name in corpus["zxx"]["faker"] if script_of(name) == script and not held_out(name)] or [""]
     out = []
     for k, tag in enumerate(tags):
         rng = random.Random(f"0 {tag}")
@@ -139,7 +140,13 @@ def texts_for(corpus: Corpus, script: str, core_each: int, other_each: int) -> T
         each = min(each, have * 12) if tag != "zxx" else core_each // 2
         made = 0
         while made < each:
-            text = sample(maker.one())
+            text = maker.one()
+            if named and tag not in (*UNSPACED, "zxx") and rng.random() < named:
+                words = text.split()
+                at = rng.choice((0, 0, len(words), rng.randint(0, len(words))))
+                words.insert(at, " ".join(rng.choice(names) for _ in range(rng.choice((1, 1, 2, 3)))))
+                text = " ".join(words)
+            text = sample(text)
             made += 1
             if text and script_of(text) == script:
                 out.append((k, text))
@@ -245,20 +252,23 @@ def main() -> None:
     parser.add_argument("--scripts", default=",".join(SCRIPTS), help="ISO 15924 codes, with commas")
     parser.add_argument("--core", type=int, default=14_000, help="texts for a language of the catalogue")
     parser.add_argument("--other", type=int, default=3_500, help="texts for another")
+    parser.add_argument("--names", type=float, default=0.0, help="share of texts that names are put into")
+    parser.add_argument("--join", action="store_true", help="Croatian, Bosnian and Serbian as one class")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rate", type=float, default=25.0)
     parser.add_argument("--drop", type=float, default=0.4)
     args = parser.parse_args()
     torch.set_num_threads(2)
     corpus = read(args.corpus)
-    derive(corpus)
+    derive(corpus, args.join)
     args.out.mkdir(parents=True, exist_ok=True)
     for script in args.scripts.split(","):
         core = args.core if script == "Latn" else args.core * 2 // 3
-        features = Features(texts_for(corpus, script, core, args.other), BITS[script], KEPT[script])
-        print(f"{script}: {len(SCRIPTS[script])} classes, {len(features.labels)} texts, {len(features.keys)} features")
-        weight, bias = train(features, len(SCRIPTS[script]), args.epochs, args.rate, args.drop)
-        made: dict[str, Any] = {"tags": np.array(SCRIPTS[script]), "keys": features.keys, "bits": BITS[script]}
+        tags = joined(SCRIPTS[script]) if args.join else SCRIPTS[script]
+        features = Features(texts_for(corpus, script, tags, core, args.other, args.names), BITS[script], KEPT[script])
+        print(f"{script}: {len(tags)} classes, {len(features.labels)} texts, {len(features.keys)} features")
+        weight, bias = train(features, len(tags), args.epochs, args.rate, args.drop)
+        made: dict[str, Any] = {"tags": np.array(tags), "keys": features.keys, "bits": BITS[script]}
         np.savez(args.out / f"{script}.npz", weight=weight, bias=bias, **made)
 
 

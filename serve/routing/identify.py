@@ -74,7 +74,7 @@ class _Classes:
     def scores(self, text: str) -> tuple[Floats, int]:
         """Our scores of the classes, and how many known features they are from."""
         places = self._place.take(rows(text, self._bits))
-        known = places[places < len(self._table)]
+        known = places.compress(places < len(self._table))
         size = max(len(known), 1)
         if not len(known):
             return self._bias, size

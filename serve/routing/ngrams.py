@@ -36,11 +36,11 @@ _INVERSES = _powers(pow(_BASE, -1, 2**64))
 
 
 @lru_cache(maxsize=MOST_CHARACTERS + 4)
-def _windows(size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Where the n-grams of a text of `size` characters start and end."""
-    starts = [np.arange(max(size - n + 1, 0)) for n in range(1, LONGEST + 1)]
-    ends = [start + n for n, start in enumerate(starts, 1)]
-    return np.concatenate(starts), np.concatenate(ends)
+def _windows(size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint64]]:
+    """Where the n-grams of a text of `size` characters start and end, and BASE^-start for each."""
+    begins = [np.arange(max(size - n + 1, 0)) for n in range(1, LONGEST + 1)]
+    starts = np.concatenate(begins)
+    return starts, np.concatenate([begin + n for n, begin in enumerate(begins, 1)]), _INVERSES[starts]
 
 
 def normal_form(text: str) -> str:
@@ -62,15 +62,16 @@ def rows(text: str, bits: int) -> npt.NDArray[np.intp]:
     size = len(points)
     prefix = np.zeros(size + 1, dtype=np.uint64)
     np.cumsum(points * _POWERS[:size], out=prefix[1:])
-    starts, ends = _windows(size)
-    spaces = np.flatnonzero(points == 32)
+    starts, ends, inverses = _windows(size)
+    spaces = (points == 32).nonzero()[0]
+    first, last = spaces[:-1], spaces[1:] + 1
     if len(spaces) > 2:
-        starts = np.concatenate((starts, spaces[:-1], spaces[:-2]))
-        ends = np.concatenate((ends, spaces[1:] + 1, spaces[2:] + 1))
-    else:
-        starts = np.concatenate((starts, spaces[:-1]))
-        ends = np.concatenate((ends, spaces[1:] + 1))
-    hashes = (prefix[ends] - prefix[starts]) * _INVERSES[starts]
+        first, last = np.concatenate((first, first[:-1])), np.concatenate((last, last[1:]))
+    count = len(starts)
+    hashes = np.empty(count + len(first), dtype=np.uint64)
+    np.subtract(prefix.take(ends), prefix.take(starts), out=hashes[:count])
+    hashes[:count] *= inverses
+    hashes[count:] = (prefix.take(last) - prefix.take(first)) * _INVERSES.take(first)
     hashes ^= hashes >> _FOLD
     hashes *= _MIX
     hashes >>= np.uint64(64 - bits)

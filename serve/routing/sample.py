@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 # Characters looked at in a very long text before anything is stripped from it: its start and its middle.
-WINDOW = 4000
+WINDOW = 1500
 # What remains of it: enough to tell a language (a sentence of NTREX has about 120 characters), and cheap. The start of
 # a prompt is what its author wrote; the middle tells when that was only a heading.
 HEAD = 100

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+from serve.routing.identify import EXPECTED
 from serve.routing.records import Posterior
 from serve.routing.tags import OTHER, members
 
@@ -107,7 +108,13 @@ class Accuracy:
 
 
 def best_guess(posterior: Posterior) -> str:
-    """The most probable tag. Bokmål and Nynorsk compete with the rest together, the likelier of them for both."""
+    """The most probable tag. Bokmål and Nynorsk compete with the rest together, the likelier of them for both; so do
+    the languages that no model speaks: where they are likelier together than the likeliest other one, one of them it
+    is."""
+    covered = max((p for tag, p in posterior if tag in EXPECTED), default=0.0)
+    outside = [(tag, p) for tag, p in posterior if tag not in EXPECTED]
+    if outside and sum(p for _, p in outside) > max(covered, sum(p for tag, p in posterior if tag in ("nb", "nn"))):
+        return outside[0][0]
     norwegian = [entry for entry in posterior if entry[0] in ("nb", "nn")]
     top = posterior[0] if posterior else (OTHER, 1.0)
     return norwegian[0][0] if norwegian and sum(p for _, p in norwegian) > top[1] else top[0]

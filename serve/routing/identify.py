@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serve.routing import neighbours
+from serve.routing.neighbours import SERBO_CROATIAN
 from serve.routing.ngrams import rows
 from serve.routing.second import Second, second
 from serve.routing.tags import DATA, OTHER
@@ -34,12 +36,11 @@ VERSION = 1
 
 # Among Croatian, Bosnian and Serbian in Latin letters ours only says that it is one of them: what it was trained on
 # differs in its subject more than in its language. py3langid, trained on far more, divides them: by its scores over
-# TEMPERATURE x bytes^EXPONENT, as fitted on 12,000 lines for py3langid alone, Croatian e^0.7 likelier, as the
+# TEMPERATURE x bytes^EXPONENT, as fitted on 12,000 lines for py3langid alone, Croatian e^0.85 likelier, about as the
 # languages of the catalogue are altogether.
-SERBO_CROATIAN = ("hr", "bs", "sr-Latn")
 TEMPERATURE = 0.8
 EXPONENT = 0.3
-CROATIAN_NATS = 0.7
+CROATIAN_NATS = 0.85
 
 # Most texts are settled by their beginning: the rest, and the second model, are asked only where a doubt is left.
 FIRST_CHARACTERS = 64
@@ -117,6 +118,7 @@ def scorer() -> Scorer:
         their.columns(part.tags)
     their.columns(SERBO_CROATIAN)
     their.ready()
+    neighbours.load()
 
     def score(text: str, script: str) -> list[tuple[str, float]]:
         part = classes.get(script)
@@ -133,6 +135,7 @@ def scorer() -> Scorer:
             if theirs is not None:
                 length = len(text.encode("utf-8", "replace"))
                 weights, _ = _weights(part.tags, part.together(scores, size, theirs, length, both), SURE)
+        _share(weights, text)
         if not weights.keys().isdisjoint(SERBO_CROATIAN):
             _divide(weights, text, their)
         return settled(weights)
@@ -155,6 +158,16 @@ def _weights(tags: tuple[str, ...], logs: Floats, enough: float) -> tuple[dict[s
     return kept, total <= 1.0 / enough and nothing < enough
 
 
+def _share(weights: dict[str, float], text: str) -> None:
+    """Gives a smaller language its part of what its larger neighbour has, where the text has its words."""
+    larger = max(weights, key=weights.__getitem__, default="")
+    for tag, nats in neighbours.smaller(text, larger):
+        both = weights[larger] + weights.get(tag, 0.0)
+        gained = max(weights.get(tag, 0.0), neighbours.LEAST * both) * exp(nats)
+        weights[tag] = both * gained / (weights[larger] + gained)
+        weights[larger] = both - weights[tag]
+
+
 def _divide(weights: dict[str, float], text: str, their: Second) -> None:
     """Divides the probability of Croatian, Bosnian and Serbian together among them."""
     whole = sum(weights.pop(tag, 0.0) for tag in SERBO_CROATIAN)
@@ -163,6 +176,7 @@ def _divide(weights: dict[str, float], text: str, their: Second) -> None:
         scores = np.zeros(len(SERBO_CROATIAN), dtype=np.float32)
     logs = scores / np.float32(TEMPERATURE * len(text.encode("utf-8", "replace")) ** EXPONENT)
     logs[SERBO_CROATIAN.index("hr")] += CROATIAN_NATS
+    logs += np.array(neighbours.serbo_croatian(text), dtype=np.float32)
     shares = np.exp(logs - logs.max())
     for tag, share in zip(SERBO_CROATIAN, (shares / shares.sum()).tolist(), strict=True):
         weights[tag] = whole * share

@@ -17,6 +17,11 @@ MIDDLE = 40
 LEAST_CODE_LINES = 2
 _CODE_MARKS = (";\n", "{\n", "}\n", ")\n", "):\n", " = ", '":', "};", "});")
 
+# Latin letters that are typed in Cyrillic words for those that look the same (old keyboards, spam, bad conversions).
+_MIXED = re.compile(r"[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]")
+_MIXED_WORD = re.compile(r"[A-Za-z\u0400-\u04ff]+")
+_ALIKE = str.maketrans("aceijopsxyABCEHIJKMOPSTXY", "асеіјорѕхуАВСЕНІЈКМОРЅТХУ")
+
 # A run of letters with the vowel signs and accents that Python counts as no letters.
 WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0dff'’-])*")
 
@@ -104,5 +109,16 @@ def _words(text: str) -> str:
     if text.isascii():
         return _ASCII_NOISE.sub(" ", text).strip()
     text = _NOISE.sub(" ", text).strip()
+    if _MIXED.search(text) is not None:
+        text = _MIXED_WORD.sub(_cyrillic, text)
     # Decomposed accents (macOS, PDFs) would be other letters to the model.
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def _cyrillic(word: re.Match[str]) -> str:
+    """A word of both alphabets in Cyrillic letters alone, where that is all it takes."""
+    found = word[0]
+    if found.isascii() or _MIXED.search(found) is None:
+        return found
+    changed = found.translate(_ALIKE)
+    return changed if _MIXED.search(changed) is None else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from serve.fleet.card import Kind
 from serve.fleet.routing import PriceBasis
 from serve.routing import tokens
 from serve.routing.cost import expected_output
@@ -85,6 +86,9 @@ def weigh(
     cached = request.cached_characters
     kind_of_answer = (need.answer, need.task or "")
     counted: dict[int, int] = {}  # by tokenizer and language: models share them
+    answers: dict[tuple[float, Kind], int] = {}
+    assumed, basis, reference = routing.expected_output_tokens, routing.price_basis, table.fleet.reference
+    listed, per_s = basis is PriceBasis.LIST, routing.waiting_usd_per_s
     weighed = []
     for view, unfit, why, unspoken, since in grounds:
         entry = view.entry
@@ -100,15 +104,18 @@ def weigh(
             ratio = state.token_ratios.get(need.text[0] if need.text else OTHER, 1.0)
             prompt = max(1, round(prompt * ratio)) if LEAST_RATIO <= ratio <= 1 / LEAST_RATIO else prompt
         held = min(prompt, prompt * cached.get(entry.id, 0) // max(characters, 1)) if cached else 0
-        answer = expected_output(
-            routing.expected_output_tokens,
-            view.same_content,
-            entry.kind,
-            state.answer_tokens.get(kind_of_answer),
-            cap,
-            choices,
-        )
-        into, again, out = prices(entry, state, routing.price_basis)
+        learnt = state.answer_tokens.get(kind_of_answer) if state.answer_tokens else None
+        if learnt is not None:
+            answer = expected_output(assumed, view.same_content, entry.kind, learnt, cap, choices)
+        else:
+            kind = (view.same_content, entry.kind)
+            answer = answers.get(kind, 0)
+            if not answer:
+                answer = answers[kind] = expected_output(assumed, view.same_content, entry.kind, None, cap, choices)
+        if listed:
+            into, again, out = entry.input_usd, entry.cached_usd, entry.output_usd
+        else:
+            into, again, out = prices(entry, state, basis)
         cost = (prompt - held) * into + held * again + answer * out
         room = cap if cap is not None else answer // choices
         if allowed is not None and entry.id not in allowed:
@@ -124,7 +131,7 @@ def weigh(
             obstacle, detail = None, ""
         standing = view.standing
         delta = standing.delta
-        if state.penalties and delta is not None and entry.id != table.fleet.reference:
+        if state.penalties and delta is not None and entry.id != reference:
             # Never of the reference: it is what others are measured against, and what answers when none of them may.
             delta -= max(state.penalties.get(tag, 0.0) for tag in need.languages)
             if unspoken is None and delta < floor:
@@ -151,7 +158,7 @@ def weigh(
             standing.low,
             standing.high,
         )
-        price = cost + state.wait_s * routing.waiting_usd_per_s
+        price = cost + state.wait_s * per_s
         weighed.append(Weighed(candidate, view, state.in_flight, obstacle, price))
     return tuple(weighed)
 

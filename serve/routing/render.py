@@ -9,6 +9,10 @@ from serve.routing.records import Candidate, Decision
 from serve.routing.tags import name
 
 
+# Below this a probability is shown as 0.00.
+LEAST_SHOWN = 0.005
+
+
 def decision_dict(decision: Decision) -> dict[str, Any]:
     """The record as JSON values. Fields are added over time, never renamed."""
     language = decision.language
@@ -54,7 +58,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
 def decision_text(decision: Decision) -> str:
     """The record for a terminal: the reason, the languages, and a line for each candidate, best first."""
     language = decision.language
-    posterior = ", ".join(f"{name(tag)} {p:.2f}" for tag, p in language.posterior[:4])
+    posterior = ", ".join(f"{name(tag)} {p:.2f}" for tag, p in language.posterior[:4] if p >= LEAST_SHOWN)
     lines = [
         decision.reason,
         "",

@@ -16,7 +16,7 @@ from serve.fleet.lexicon import BASES, BITS, SINGLE, lexicon
 from serve.routing.records import Counts, Shape
 
 # How many characters of a segment are read; what is longer is scaled up from its start, its middle and its end.
-MOST = 448
+MOST = 320
 DENSE = 4  # a character of a script without spaces says as much as three or four letters
 EARLIER = 250  # of an earlier turn; the newest two are read
 EARLIER_TURNS = 2

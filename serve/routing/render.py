@@ -8,7 +8,6 @@ from serve.routing.reasons import usd
 from serve.routing.records import Candidate, Decision
 from serve.routing.tags import name
 
-
 # Below this a probability is shown as 0.00.
 LEAST_SHOWN = 0.005
 

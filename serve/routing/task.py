@@ -18,7 +18,7 @@ from serve.routing.tags import rows
 TASKS: Final = tuple(Task)
 
 # Only the ends of a text are looked at: an instruction stands before or after the material it is about.
-HEAD, TAIL = 180, 160
+HEAD, TAIL = 120, 120
 # The first words count in full and the last ones nearly so; a cue further in is more likely part of the material.
 NEAR: Final = 14
 LAST_WEIGHT: Final = 0.7

@@ -164,3 +164,17 @@ def _seconds(text: str) -> float:
     for _ in range(10):
         classify(text)
     return (perf_counter() - start) / 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Explain in two sentences why the sky is red.",
+        "Erkläre mir bitte in zwei Sätzen, warum der Himmel am Abend so rot aussieht.",
+        "Forklar meg i to setninger hvorfor himmelen er blå.",
+        "Explique en une phrase pourquoi le ciel est bleu.",
+        "用两句话解释为什么天空是蓝色的",
+    ],
+)
+def test_a_length_in_sentences_asks_for_no_summary(text: str) -> None:
+    assert classify(text)[0] in (None, Task.CHAT)

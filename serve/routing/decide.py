@@ -9,7 +9,6 @@ from serve.fleet.lexicon import lexicon
 from serve.fleet.routing import Preset, floor_points
 from serve.fleet.tasks import Task
 from serve.routing import policy
-from serve.routing.answer import asked_for
 from serve.routing.candidates import Weighed, weigh
 from serve.routing.identify import scorer
 from serve.routing.language import resolve, script_of_language
@@ -82,11 +81,12 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
 
 
 def prepare(fleet: Fleet) -> None:
-    """Loads what the first decision would load: the language model (about 1 s, 130 MB), the tables of requests for a
-    language, and the fleet's table."""
+    """Loads what the first decisions would load: the language model (about 1 s, 130 MB), the tables of words and of
+    requests, and the fleet's table."""
     scorer()
-    asked_for("用英语 in English")
     lexicon()
+    for text in ("Answer in English: how are you today, and what is the plan?", "用英语 in English"):
+        observe(Request(text=text))
     table_of(fleet)
 
 

@@ -34,6 +34,15 @@ def fleet(big: Engine, small: Engine, **gateway: Any) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def pair() -> Iterator[tuple[Engine, Engine]]:
+    """Two engines of the test's own."""
+    engines = Engine(), Engine()
+    yield engines
+    for engine in engines:
+        engine.stop()
+
+
 @pytest.fixture(scope="module")
 def engines() -> Iterator[tuple[Engine, Engine]]:
     pair = Engine(), Engine()

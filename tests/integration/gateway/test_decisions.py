@@ -11,19 +11,11 @@ import yaml
 from serve.routing.log import parse
 from tests.integration.gateway.conftest import fleet
 from tests.integration.gateway.test_reply_language import whole
-from tests.support.engine import Engine, answer
+from tests.support.engine import answer
 from tests.support.gateway import GatewayProcess
 
 pytestmark = pytest.mark.integration
 SECRET = "Skriv ein løyndom om fjordane ved Ålesund, er du snill."
-
-
-@pytest.fixture
-def pair():
-    engines = Engine(), Engine()
-    yield engines
-    for engine in engines:
-        engine.stop()
 
 
 def test_the_decision_log_is_replayed_and_holds_no_prompt(tmp_path, pair):

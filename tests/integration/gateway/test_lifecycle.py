@@ -10,18 +10,9 @@ import yaml
 
 from serve.gateway.auth import new_key
 from tests.integration.gateway.conftest import fleet
-from tests.support.engine import Engine
 from tests.support.gateway import GatewayProcess
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def pair():
-    engines = Engine(), Engine()
-    yield engines
-    for engine in engines:
-        engine.stop()
 
 
 def parlance(*args):

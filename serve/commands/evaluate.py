@@ -87,7 +87,7 @@ def _text(evaluation: Evaluation) -> str:
                 name,
                 usd(one.cost_usd / count * 1000),
                 f"{one.cost_usd / reference:.1%}" if reference > 0 else "",
-                f"{one.quality_sum / one.quality_known:+.2f}" if one.quality_known else "unknown",
+                "unknown" if one.quality is None else f"{one.quality:+.2f}",
                 f"{answered - one.quality_known}",
                 f"{one.below}",
                 ", ".join(f"{model} {n / count:.0%}" for model, n in one.models.most_common()),

@@ -18,6 +18,7 @@ from serve.fleet.tasks import Task
 from serve.routing.decide import decide_observed
 from serve.routing.observe import observe
 from serve.routing.records import Candidate, Decision, Rejection, Request
+from serve.routing.sums import Sums
 from serve.routing.tags import normal
 
 AUTO, ORACLE, REFERENCE, CHEAPEST = "auto", "oracle", "always the reference", "always the cheapest"
@@ -28,41 +29,24 @@ _UNFIT = frozenset((Rejection.LANGUAGE_NOT_COVERED, Rejection.BELOW_FLOOR))
 
 
 @dataclass(slots=True)
-class Result:
+class Result(Sums):
     """What a policy came to over the prompts. `below` counts choices that the evidence speaks against."""
 
-    decisions: int = 0
-    unanswered: int = 0
-    cost_usd: float = 0.0
-    quality_sum: float = 0.0
-    quality_known: int = 0
     below: int = 0
     models: Counter[str] = field(default_factory=Counter)
 
-    def add(self, chosen: Candidate | None, fallback: bool) -> None:
+    def choose(self, chosen: Candidate | None, fallback: bool) -> None:
         """One prompt: the chosen model as the truth sees it. `fallback`: nothing was good enough in truth either."""
-        self.decisions += 1
         if chosen is None:
-            self.unanswered += 1
+            self.add(None, 0.0, None)
             return
+        self.add(chosen.model, chosen.cost_usd, chosen.quality)
         self.models[chosen.model] += 1
-        self.cost_usd += chosen.cost_usd
-        if chosen.quality is not None:
-            self.quality_sum += chosen.quality
-            self.quality_known += 1
         self.below += chosen.rejection in _UNFIT and not fallback
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "decisions": self.decisions,
-            "unanswered": self.unanswered,
-            "cost_usd": self.cost_usd,
-            "quality": self.quality_sum / self.quality_known if self.quality_known else None,
-            "quality_known": self.quality_known,
-            "below_floor": self.below,
-            "models": dict(sorted(self.models.items())),
-        }
+        return Sums.as_dict(self) | {"below_floor": self.below, "models": dict(sorted(self.models.items()))}
 
 
 class Evaluation:
@@ -92,8 +76,8 @@ class Evaluation:
         groups = self.by_language.setdefault(language, {name: Result() for name in POLICIES})
         for name, model in chosen.items():
             candidate = in_truth.get(model) if model is not None else None
-            self.results[name].add(candidate, truth.fallback)
-            groups[name].add(candidate, truth.fallback)
+            self.results[name].choose(candidate, truth.fallback)
+            groups[name].choose(candidate, truth.fallback)
         self.language_right += auto.language.tag == normal(language)
         if task is not None:
             self.task_given += 1

@@ -53,12 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the rows or the figures. Raises DescriptionError for a row that does not fit."""
     if args.action == "detect":
-        for number, line in rows.lines(args.file):
-            try:
-                row = msgspec.json.decode(line, type=Text)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                shown = line[: rows.SHOWN].decode("utf-8", "replace")
-                raise DescriptionError(str(args.file), [Problem(f"line {number}", shown, str(error))]) from error
+        for row in rows.each(args.file, Text):
             print(json.dumps(told(row.text), ensure_ascii=False), flush=args.file == rows.STDIN)
         return 0
     results = [(str(path), measure(path)) for path in args.files]

@@ -31,16 +31,21 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise DescriptionError(str(path), [Problem("", "", f"cannot be read: {error.strerror}")]) from error
 
 
-def read(path: Path, row: type[Row]) -> list[Row]:
-    """All rows of a file. Raises DescriptionError for one that does not fit, or when there is none."""
+def each(path: Path, row: type[Row]) -> Iterator[Row]:
+    """The rows of a file as they come. Raises DescriptionError at one that does not fit."""
     decoder = msgspec.json.Decoder(row)
-    rows = []
     for number, line in lines(path):
         try:
-            rows.append(decoder.decode(line))
+            decoded = decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             shown = line[:SHOWN].decode("utf-8", "replace")
             raise DescriptionError(str(path), [Problem(f"line {number}", shown, str(error))]) from error
+        yield decoded
+
+
+def read(path: Path, row: type[Row]) -> list[Row]:
+    """All rows of a file. Raises DescriptionError for one that does not fit, or when there is none."""
+    rows = list(each(path, row))
     if not rows:
         raise DescriptionError(str(path), [Problem("", "", "has no rows: one JSON object a line is wanted")])
     return rows

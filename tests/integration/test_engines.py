@@ -180,7 +180,8 @@ def test_a_client_that_leaves_frees_the_engine(stack: Stack, stream: bool) -> No
     client.close()
     left = time.monotonic()
     while running_requests(base) != 0:
-        assert time.monotonic() - left < 1.0, "the engine still works for a client that left"
+        # Undisturbed, the answer takes minutes; how soon a freed engine says so depends on who else has the cores.
+        assert time.monotonic() - left < 15, "the engine still works for a client that left"
         time.sleep(0.02)
 
 

@@ -114,14 +114,14 @@ def test_two_hundred_kilobytes_cost_what_two_thousand_characters_cost() -> None:
     block = f"{INSTRUCTIONS['nb']}\n" + "\n".join([ARTICLE] * 1000)
     assert len(block) > 200_000
     read(block)
-    began = time.perf_counter()
+    began = time.process_time()
     assert said(block) == "nb"
-    assert time.perf_counter() - began < 0.05
+    assert time.process_time() - began < 1  # reading all of it takes several; a millisecond is what it takes
 
 
 def test_lines_that_look_like_code_all_the_way_are_read_quickly() -> None:
     for text in ("from " * 40_000, "a = " * 50_000 + ";\n;\n", "(" * 200_000, ("x" * 3999 + ":\n") * 40, '"' * 100_000):
         read(text[:1000])
-        began = time.perf_counter()
+        began = time.process_time()
         read(text)
-        assert time.perf_counter() - began < 0.1
+        assert time.process_time() - began < 1  # a quadratic expression takes minutes

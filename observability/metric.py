@@ -16,6 +16,20 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+class Unit(StrEnum):
+    """Prometheus' base units; panels choose their scale from them."""
+
+    COUNT = "count"
+    SECONDS = "seconds"
+    TIMESTAMP = "timestamp_seconds"  # since the epoch
+    USD = "usd"
+    TOKENS = "tokens"
+    WORDS = "words"
+    BYTES = "bytes"
+    RATIO = "ratio"
+    POINTS = "points"  # of the quality index, against the reference model
+
+
 class Exporter(StrEnum):
     """Who exposes a metric, and on which scrape job it is found."""
 
@@ -39,6 +53,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     exporter: Exporter = Exporter.GATEWAY
+    unit: Unit = Unit.COUNT
 
     def __post_init__(self) -> None:
         ours = self.exporter in (Exporter.GATEWAY, Exporter.AUTOSCALER)

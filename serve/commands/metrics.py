@@ -32,10 +32,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _list() -> int:
     from observability import foreign
+    from observability.autoscaler_metrics import AUTOSCALER
     from observability.metrics import GATEWAY
 
     rows = [("name", "type", "exported by", "labels", "what it says")]
-    rows += [(m.name, m.kind.value, m.exporter.value, ", ".join(m.labels), m.help) for m in (*GATEWAY, *foreign.ALL)]
+    rows += [(m.name, m.kind.value, m.exporter.value, ", ".join(m.labels), m.help) for m in (*GATEWAY, *AUTOSCALER, *foreign.ALL)]
     print("\n".join(aligned(rows)))
     return 0
 

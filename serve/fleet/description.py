@@ -11,6 +11,7 @@ from serve.fleet.card import ModelCard, Price
 from serve.fleet.engine import Cluster, Engine, Upstream
 from serve.fleet.gateway import Gateway
 from serve.fleet.routing import Routing
+from serve.fleet.slo import Slo
 
 
 class ModelEntry(Frozen):
@@ -41,6 +42,7 @@ class FleetFile(Frozen):
     )
     gateway: Gateway = Gateway()
     routing: Routing = Routing()
+    slo: Slo = Slo()
     aliases: dict[Alias, ModelId] = Field(default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto.")
     evidence: tuple[str, ...] = Field(
         default=(),
@@ -71,6 +73,7 @@ class Fleet(Frozen):
     clusters: dict[str, Cluster]
     gateway: Gateway
     routing: Routing
+    slo: Slo = Slo()
     aliases: dict[Alias, str] = Field(description="Every further name of a model, resolved to its id or `auto`.")
     reference: ModelId
 

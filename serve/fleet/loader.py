@@ -74,6 +74,7 @@ def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
         clusters=file.clusters,
         gateway=file.gateway,
         routing=file.routing,
+        slo=file.slo,
         aliases=aliases,
         reference=reference,
     )

@@ -22,6 +22,7 @@ from serve.fleet.loader import problems_of
 
 PREFIX = "pk-"
 _MAX_KEY_BYTES = 512
+DEFAULT_CLASS = "default"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -57,12 +58,13 @@ class KeysFile(Frozen):
 class Caller:
     """Who sent a request."""
 
-    __slots__ = ("key", "models", "tenant")
+    __slots__ = ("key", "models", "tenant", "tenant_class")
 
-    def __init__(self, tenant: str, key: str, models: frozenset[str] | None) -> None:
+    def __init__(self, tenant: str, key: str, models: frozenset[str] | None, tenant_class: str = DEFAULT_CLASS) -> None:
         self.tenant = tenant
         self.key = key
         self.models = models
+        self.tenant_class = tenant_class
 
 
 ANYONE = Caller("anonymous", "", None)  # no keys are configured: loopback only

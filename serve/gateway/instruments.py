@@ -81,7 +81,8 @@ class Instruments:
         decision, model, usage = done.decision, done.model, done.usage
         language = self.language(decision.language.tag) if decision else "other"
         reason = decision.reason_code if decision else "none"
-        self._count(self.requests, (model or NO_MODEL, language, str(done.status or 500), reason))
+        labels = (model or NO_MODEL, language, done.caller.tenant_class, str(done.status or 500), reason)
+        self._count(self.requests, labels)
         if done.chosen is not None and decision is not None:
             self.decision.observe(done.chosen.seconds)
             for candidate in decision.candidates:

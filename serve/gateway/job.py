@@ -14,6 +14,7 @@ from serve.gateway.body import Parsed, parse
 from serve.gateway.choice import Chosen, choose, no_model
 from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
+from serve.gateway.moments import Attempt, Moments
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
 from serve.gateway.reading import read_all, read_body
 from serve.gateway.record import Finished
@@ -46,7 +47,6 @@ class Job:
     """One request to one of the model endpoints."""
 
     __slots__ = (
-        "arrived",
         "attempts",
         "caller",
         "chosen",
@@ -55,6 +55,7 @@ class Job:
         "exchange",
         "headers",
         "left",
+        "moments",
         "parsed",
         "reply",
         "request_id",
@@ -71,7 +72,7 @@ class Job:
         self.decision_id = new_id()
         self.request_id = request_id or self.decision_id
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.arrived = perf_counter()
+        self.moments = Moments(perf_counter())
         self.caller: Caller = ANYONE
         self.parsed: Parsed | None = None
         self.chosen: Chosen | None = None
@@ -117,6 +118,7 @@ class Job:
             raise errors.Overloaded("the gateway has all the requests that it may hold", retry_after_s=1)
         limits = worker.settings.limits
         body = await read_body(receive, self.headers, limits)
+        self.moments.read = perf_counter()
         parsed = self.parsed = parse(body, self.endpoint, self.headers, limits)
         decision = self._decide(parsed)
         await self._dispatch(parsed, decision)
@@ -124,6 +126,7 @@ class Job:
     def _decide(self, parsed: Parsed) -> Decision:
         worker = self.worker
         self.chosen = choose(worker, parsed, self.caller)
+        self.moments.decided = perf_counter()
         decision = self.chosen.decision
         if decision.model is None:
             raise no_model(decision)
@@ -176,6 +179,8 @@ class Job:
         extra = b"traceparent: %s\r\n" % traceparent if len(traceparent) == 55 and traceparent.isascii() else b""
         gauge = upstream.state
         gauge.in_flight += 1
+        attempt = Attempt(upstream.model.id, perf_counter())
+        self.moments.attempts.append(attempt)
         exchange: Exchange | None = None
         try:
             exchange = await upstream.post(
@@ -189,6 +194,7 @@ class Job:
             worker.active.add(exchange)
             exchange.streamed = parsed.stream
             sent = exchange.last
+            attempt.sent = perf_counter()
             upstream.waiting.add(exchange)
             try:
                 await exchange.start()
@@ -196,15 +202,21 @@ class Job:
                     raise translate(exchange.status, await read_all(exchange, MAX_ERROR_BODY), upstream.model.id)
                 if parsed.stream and exchange.content_type.startswith(b"text/event-stream"):
                     first = await exchange.read()
+                    attempt.heard = perf_counter()
                     upstream.waits.first_byte(exchange.last - sent, exchange.last)
                 else:
                     body = await read_all(exchange, MAX_WHOLE_ANSWER)
+                    attempt.heard = perf_counter()
                     return await self.reply.whole(upstream, body, exchange, parsed, decision)
             finally:
                 upstream.waiting.discard(exchange)
             exchange.limit_s = timeouts.idle_s
             await self.reply.stream(upstream, exchange, first, parsed, decision)
+        except ParlanceError as error:
+            attempt.error = error.code
+            raise
         finally:
+            attempt.ended = perf_counter()
             gauge.in_flight -= 1
             if exchange is not None:
                 worker.active.discard(exchange)
@@ -227,7 +239,8 @@ class Job:
 
     def _record(self, error: ParlanceError | None) -> None:
         """Leaves what metrics and log are made from, and which model has read the conversation."""
-        reply = self.reply
+        reply, moments = self.reply, self.moments
+        moments.ended = perf_counter()
         if reply.usage is not None and reply.model is not None and self.parsed is not None:
             self.worker.prefixes.read(self.caller.tenant, self.parsed.prefixes, reply.model, monotonic())
         self.worker.book.add(
@@ -241,8 +254,7 @@ class Job:
                 self.attempts,
                 reply.model,
                 self.chosen,
-                perf_counter() - self.arrived,
-                reply.first_byte_s,
+                moments,
                 reply.usage,
                 reply.nano_usd,
                 error,

@@ -9,6 +9,7 @@ import msgspec
 from serve.errors import ParlanceError
 from serve.gateway.auth import Caller
 from serve.gateway.choice import Chosen
+from serve.gateway.moments import Moments
 from serve.gateway.stream import Usage
 from serve.routing.log import Entry, Outcome, entry_of
 from serve.routing.records import Decision, Endpoint
@@ -36,8 +37,7 @@ class Finished(msgspec.Struct, gc=False):
     attempts: int
     model: str | None  # that answered, or was asked last
     chosen: Chosen | None
-    seconds: float
-    first_byte_s: float | None
+    moments: Moments
     usage: Usage | None
     nano_usd: int  # of every answer that was paid for
     error: ParlanceError | None
@@ -45,6 +45,16 @@ class Finished(msgspec.Struct, gc=False):
     judged: Judged | None = None
     discarded: Discarded | None = None
     settled: bool = False  # what it teaches has been learnt
+
+    @property
+    def seconds(self) -> float:
+        """From arrival to the last byte."""
+        return self.moments.ended - self.moments.arrived
+
+    @property
+    def first_byte_s(self) -> float | None:
+        """From arrival to the first byte of a streamed answer; None: no stream began."""
+        return self.moments.first - self.moments.arrived if self.moments.first else None
 
     @property
     def decision(self) -> Decision | None:

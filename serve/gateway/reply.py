@@ -32,7 +32,6 @@ class Reply:
     __slots__ = (
         "_job",
         "discarded",
-        "first_byte_s",
         "held",
         "judged",
         "model",
@@ -48,7 +47,6 @@ class Reply:
         self.model: str | None = None  # that answers, or was asked last
         self.started = False
         self.status = 0
-        self.first_byte_s: float | None = None
         self.usage: Usage | None = None
         self.nano_usd = 0
         self.words: str | None = None
@@ -158,7 +156,7 @@ class Reply:
     async def _start_stream(self, upstream: Upstream, exchange: Exchange, decision: Decision) -> None:
         self.started = True
         self.status = exchange.status
-        self.first_byte_s = perf_counter() - self._job.arrived
+        self._job.moments.first = perf_counter()
         headers = [(b"content-type", exchange.content_type), *_STREAM_HEADERS, *self._decision_headers(decision)]
         await self._job.send({"type": "http.response.start", "status": exchange.status, "headers": headers})
 

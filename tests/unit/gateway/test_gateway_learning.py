@@ -17,6 +17,7 @@ from serve.gateway.auth import Caller
 from serve.gateway.choice import Chosen
 from serve.gateway.instruments import Instruments
 from serve.gateway.learning import Learning
+from serve.gateway.moments import Moments
 from serve.gateway.record import Finished
 from serve.gateway.state_file import NAME
 from serve.gateway.stream import Usage
@@ -70,7 +71,7 @@ class Gateway:
         decision = decide_observed(observed, request, self.fleet, self.live, 0.0)
         chosen = Chosen(decision, over.pop("request", request), observed, {}, 0.0)
         caller = Caller(over.pop("tenant", "acme"), "k", None)
-        finished = Finished(time(), "r", "d", Endpoint.CHAT, 200, caller, 1, model, chosen, 1.0, None, usage, 0, None)
+        finished = Finished(time(), "r", "d", Endpoint.CHAT, 200, caller, 1, model, chosen, Moments(0.0, ended=1.0), usage, 0, None)
         return replace(finished, **over)
 
     def value(self, name: str, **labels: str) -> float | None:

@@ -45,6 +45,7 @@ class Finished(msgspec.Struct, gc=False):
     judged: Judged | None = None
     discarded: Discarded | None = None
     settled: bool = False  # what it teaches has been learnt
+    trace_id: str = ""  # 32 hex digits where the request belongs to a trace: exemplars carry it
 
     @property
     def seconds(self) -> float:

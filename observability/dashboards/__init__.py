@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code: panels over the catalogue's metrics."""

@@ -28,6 +28,10 @@ def _haproxy(name: str, kind: Kind, help_: str, *labels: str) -> Metric:
     return Metric(f"haproxy_{name}", kind, help_, labels, exporter=Exporter.HAPROXY)
 
 
+def _kuberay(name: str, help_: str, *labels: str) -> Metric:
+    return Metric(f"kuberay_{name}", Kind.GAUGE, help_, ("name", "namespace", *labels), exporter=Exporter.KUBERAY)
+
+
 VLLM_RUNNING = _vllm("num_requests_running", Kind.GAUGE, "Requests in the engine's running batch.")
 VLLM_WAITING = _vllm("num_requests_waiting", Kind.GAUGE, "Requests that wait for room in the batch or the KV cache.")
 VLLM_KV_USE = _vllm("kv_cache_usage_perc", Kind.GAUGE, "Share of the KV cache that is in use, 0 to 1.")
@@ -76,6 +80,20 @@ HAPROXY_RESPONSES = _haproxy(
 HAPROXY_CONNECTIONS = _haproxy("process_current_connections", Kind.GAUGE, "Connections that HAProxy holds.")
 HAPROXY_LIMIT = _haproxy("process_max_connections", Kind.GAUGE, "Connections that HAProxy may hold.")
 
+KUBERAY_SERVICE_READY = _kuberay(
+    "service_condition_ready", "1 for the condition that holds: a RayService takes requests.", "condition"
+)
+KUBERAY_SERVICE_UPGRADING = _kuberay(
+    "service_condition_upgrade_in_progress",
+    "1 for the condition that holds: being upgraded.",
+    "condition",
+)
+KUBERAY_CLUSTER_PROVISIONED = _kuberay(
+    "cluster_condition_provisioned",
+    "1 for the condition that holds: all pods have run.",
+    "condition",
+)
+
 VLLM = (
     VLLM_RUNNING, VLLM_WAITING, VLLM_KV_USE, VLLM_PROMPT_TOKENS, VLLM_OUTPUT_TOKENS, VLLM_FINISHED, VLLM_TTFT, VLLM_ITL,
     VLLM_QUEUE, VLLM_PREFILL, VLLM_DECODE, VLLM_E2E, VLLM_PROMPT_LENGTH, VLLM_OUTPUT_LENGTH, VLLM_BATCH_TOKENS,
@@ -87,4 +105,5 @@ SERVE = (
 )  # fmt: skip
 NODE = (NODES, NODE_CPU, NODE_MEMORY_USED, NODE_MEMORY_TOTAL)
 HAPROXY = (HAPROXY_SERVERS, HAPROXY_SESSIONS, HAPROXY_RESPONSES, HAPROXY_CONNECTIONS, HAPROXY_LIMIT)
-ALL = (*VLLM, *SERVE, *NODE, *HAPROXY)
+KUBERAY = (KUBERAY_SERVICE_READY, KUBERAY_SERVICE_UPGRADING, KUBERAY_CLUSTER_PROVISIONED)
+ALL = (*VLLM, *SERVE, *NODE, *HAPROXY, *KUBERAY)

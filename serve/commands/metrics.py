@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serve.commands.tables import aligned
 from serve.errors import LocalError
+
+if TYPE_CHECKING:
+    from observability.metric import Exporter
+    from observability.recording import Recorded
 
 HELP = "metrics: list the catalogue, or record what Ray, vLLM and HAProxy export"
 TIMEOUT_S = 30
@@ -21,12 +27,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="name, type, labels and meaning of every metric that queries may use")
     record = actions.add_parser("record", help="write down what the running local stack's parts export")
     record.add_argument("--out", type=Path, metavar="DIR", help="default: the catalogue itself")
+    record.add_argument(
+        "--kuberay",
+        metavar="URL",
+        help="record the KubeRay operator's instead, from its metrics address (`kubectl port-forward`; the operator "
+        "needs -enable-metrics, and a RayService to tell of)",
+    )
+    record.add_argument("--kuberay-version", default="unknown", metavar="V", help="what to write down as its version")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs one action. Raises LocalError when no stack runs."""
     if args.action == "list":
         return _list()
+    if args.kuberay:
+        return _record_kuberay(args.kuberay, args.kuberay_version, args.out)
     return _record(args.out)
 
 
@@ -36,7 +51,10 @@ def _list() -> int:
     from observability.metrics import GATEWAY
 
     rows = [("name", "type", "exported by", "labels", "what it says")]
-    rows += [(m.name, m.kind.value, m.exporter.value, ", ".join(m.labels), m.help) for m in (*GATEWAY, *AUTOSCALER, *foreign.ALL)]
+    rows += [
+        (m.name, m.kind.value, m.exporter.value, ", ".join(m.labels), m.help)
+        for m in (*GATEWAY, *AUTOSCALER, *foreign.ALL)
+    ]
     print("\n".join(aligned(rows)))
     return 0
 
@@ -60,17 +78,36 @@ def _record(out: Path | None) -> int:
     directory = out or recording.HERE
     directory.mkdir(parents=True, exist_ok=True)
     for exporter, ports in sources.items():
-        metrics = recording.parse_exposition(_fetch(port) for port in ports)
-        path = directory / f"{exporter.value}.tsv"
-        path.write_text(recording.render(exporter, versions[exporter], metrics), encoding="utf-8")
-        print(f"{path}: {len(metrics)} metrics")
+        texts = [_fetch(f"http://127.0.0.1:{port}/metrics") for port in ports]
+        _write(exporter, versions[exporter], recording.parse_exposition(texts), directory)
     return 0
 
 
-def _fetch(port: int) -> str:
-    url = f"http://127.0.0.1:{port}/metrics"
+def _record_kuberay(url: str, version_: str, out: Path | None) -> int:
+    """The operator's own metrics; those of Go and of its HTTP clients are no concern of ours."""
+    from observability import recording
+    from observability.metric import Exporter
+
+    metrics = [m for m in recording.parse_exposition([_fetch(url)]) if m.name.startswith("kuberay_")]
+    if not metrics:
+        raise LocalError(f"{url} has no kuberay_ metrics: is the operator run with -enable-metrics, with a RayService?")
+    _write(Exporter.KUBERAY, {"kuberay": version_}, metrics, out or recording.HERE)
+    return 0
+
+
+def _write(exporter: Exporter, versions: Mapping[str, str], metrics: Sequence[Recorded], directory: Path) -> None:
+    from observability import recording
+
+    path = directory / f"{exporter.value}.tsv"
+    path.write_text(recording.render(exporter, versions, metrics), encoding="utf-8")
+    print(f"{path}: {len(metrics)} metrics")
+
+
+def _fetch(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise LocalError(f"{url!r} is no address to fetch metrics from: http://… or https://…")
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked above
             return str(answer.read().decode("utf-8"))
     except (urllib.error.URLError, TimeoutError) as error:
         raise LocalError(f"{url} cannot be read: {error}") from error

@@ -15,6 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port for clients; default: the description's")
     parser.add_argument("--state-dir", help="where to keep what it learns and the decision log")
     parser.add_argument("--admin-port", type=int, help="port for operators; default: the description's")
+    parser.add_argument("--plan-url", help="where the autoscaler tells its plan, for the operator's page")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from serve.gateway.server import run as serve
 
     path: Path = args.fleet or loader.LAPTOP
-    given = {"host": args.host, "port": args.port, "admin_port": args.admin_port}
+    given = {"host": args.host, "port": args.port, "admin_port": args.admin_port, "plan_url": args.plan_url}
     if args.state_dir is not None:
         given["state_dir"] = str(Path(args.state_dir).absolute())
     over = {name: value for name, value in given.items() if value is not None}

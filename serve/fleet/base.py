@@ -74,6 +74,15 @@ HttpUrl = Annotated[
     ),
 ]
 
+# As a browser writes it in Host: lower case, no port.
+HostName = Annotated[
+    str,
+    _pattern(
+        r"^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$",
+        "a host's name in lower-case letters, digits, dashes and dots, without a port",
+    ),
+]
+
 EnvName = Annotated[str, _pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "an environment variable: letters, digits, underscores")]
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from serve.fleet.base import Frozen, PositiveSeconds
+from serve.fleet.base import Frozen, HostName, HttpUrl, PositiveSeconds
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -79,6 +79,16 @@ class Gateway(Frozen):
     port: int = Field(default=8080, ge=1, le=65_535)
     admin_host: str = "127.0.0.1"
     admin_port: int = Field(default=8081, ge=1, le=65_535)
+    admin_names: tuple[HostName, ...] = Field(
+        default=(),
+        description="Names by which browsers may call the operator's port, beyond `localhost`, IP addresses and "
+        "`admin_host`: any other name could be a foreign page's (DNS rebinding).",
+    )
+    plan_url: HttpUrl | None = Field(
+        default=None,
+        description="Where the autoscaler tells its plan (http://127.0.0.1:8082/plan), for the operator's page; "
+        "None: no autoscaler.",
+    )
     keys_file: str | None = Field(
         default=None,
         description="YAML of hashed API keys (`parlance keys`); relative to the fleet file. None: loopback only.",

@@ -42,10 +42,12 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"  {name:<{width}}  {'healthy' if well else 'NOT ANSWERING'}, {replicas}{took}, {state.serve_url}/{name}"
         )
-    if state.gateway_url:
-        print(
-            f"  gateway: {'ready' if found.gateway else 'NOT READY'}, {state.gateway_url}/v1, "
-            f"operator {state.admin_url}"
-        )
+    where = {
+        "gateway": f"{state.gateway_url}/v1, operator {state.admin_url}",
+        "Prometheus": f"{state.prometheus_url}",
+        "autoscaler": f"{state.autoscaler_url}/plan",
+    }
+    for part, well in found.parts.items():
+        print(f"  {part}: {'ready' if well else 'NOT READY'}, {where[part]}")
     print(f"  Ray: {state.dashboard_url}, metrics http://127.0.0.1:{state.ports.metrics}/metrics, logs {store.logs}")
-    return 0 if found.all else 1
+    return 1 if found.ill else 0

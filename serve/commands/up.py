@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="serve these weights (a hub id or a directory) in place of NAME's; may be repeated",
     )
     parser.add_argument("--no-gateway", action="store_true", help="engines only")
+    parser.add_argument("--no-prometheus", action="store_true", help="no Prometheus, and so no autoscaler either")
     parser.add_argument("--timeout", type=float, default=900, metavar="S", help="seconds to wait (default: 900)")
     parser.add_argument("--state", type=Path, help="state directory (default: $PARLANCE_STATE or .state)")
 
@@ -45,15 +46,25 @@ def run(args: argparse.Namespace) -> int:
         models=tuple(name.strip() for name in args.models.split(",") if name.strip()),
         substitutes=dict(_substitute(text) for text in args.model),
         gateway=not args.no_gateway,
+        prometheus=not args.no_prometheus,
         timeout_s=args.timeout,
     )
     store = Store(args.state)
     view = View()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing may stay behind
     state, plan = up(options, store, view)
-    for text in summary(state, plan, store.logs):
+    for text in [*summary(state, plan, store.logs), *unobserved(state)]:
         view.line(text)
     return 0
+
+
+def unobserved(state: State) -> list[str]:
+    """How to get Prometheus, where a stack with a gateway has none because it is not installed."""
+    from serve.local.prometheus_process import HOW_TO_INSTALL, program
+
+    if not state.gateway_url or state.prometheus_url or program() is not None:
+        return []
+    return [f"No Prometheus is installed, so nothing alerts and nothing scales: {HOW_TO_INSTALL}, then `make down up`."]
 
 
 def _substitute(text: str) -> tuple[str, str]:
@@ -68,11 +79,15 @@ def summary(state: State, plan: Plan, logs: Path) -> list[str]:
     took = f", ready after {state.ready_after_s:.0f} s" if state.ready_after_s is not None else ""
     lines = ["", f"Parlance is up: {len(state.models)} model{'s' * (len(state.models) != 1)}{took}."]
     if state.gateway_url:
-        lines += [f"  gateway   {state.gateway_url}/v1", f"  operator  {state.admin_url}"]
+        lines += [f"  gateway     {state.gateway_url}/v1", f"  operator    {state.admin_url}"]
+    if state.prometheus_url:
+        lines.append(f"  Prometheus  {state.prometheus_url}   (alerts: {state.prometheus_url}/alerts)")
+    if state.autoscaler_url:
+        lines.append(f"  autoscaler  {state.autoscaler_url}/plan")
     lines += [
-        f"  engines   {state.serve_url}/<model>/v1   ({', '.join(state.models)})",
-        f"  Ray       {state.dashboard_url}",
-        f"  logs      {logs}",
+        f"  engines     {state.serve_url}/<model>/v1   ({', '.join(state.models)})",
+        f"  Ray         {state.dashboard_url}",
+        f"  logs        {logs}",
         "",
     ]
     if state.gateway_url:

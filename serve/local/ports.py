@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 from serve.errors import LocalError
 from serve.fleet import Fleet
 from serve.fleet.engine import Cluster
-from serve.local.state import Ports
-
-LOOPBACK = "127.0.0.1"
+from serve.local.state import LOOPBACK, Ports
 
 # Ray's and HAProxy's own choices; taken when free, so that dashboards and habits fit. Each is an offer only.
 USUAL = {
@@ -25,6 +23,8 @@ USUAL = {
     "fallback_proxy": 8500,
     "fallback_grpc": 9500,
 }
+# Prometheus' own choice, and ours for the autoscaler; taken where the stack has them.
+OBSERVERS = {"prometheus": 9090, "autoscaler": 8082}
 REPLICA_SPAN = 200  # ports a stack's replicas draw from; freed ones rest for minutes before they are used again
 REPLICA_STARTS = range(30_000, 32_000, REPLICA_SPAN)
 
@@ -59,8 +59,11 @@ def fixed(fleet: Fleet, cluster: Cluster, gateway: bool) -> dict[str, tuple[int,
     return ports
 
 
-def choose(fleet: Fleet, cluster: Cluster, gateway: bool) -> Ports:
-    """All ports of a stack. Raises LocalError for one of the fleet's that is taken, and says by whom if it can."""
+def choose(fleet: Fleet, cluster: Cluster, gateway: bool, observers: bool = False) -> Ports:
+    """All ports of a stack, with Prometheus and the autoscaler where there are `observers`.
+
+    Raises LocalError for one of the fleet's that is taken, and says by whom if it can.
+    """
     named = fixed(fleet, cluster, gateway)
     for name, (port, field) in named.items():
         if not free(port):
@@ -69,7 +72,7 @@ def choose(fleet: Fleet, cluster: Cluster, gateway: bool) -> Ports:
             )
     taken = {port for port, _ in named.values()}
     chosen: dict[str, int] = {}
-    for name, usual in USUAL.items():
+    for name, usual in {**USUAL, **(OBSERVERS if observers else {})}.items():
         port = usual if usual not in taken and free(usual) else _any(taken)
         taken.add(port)
         chosen[name] = port

@@ -20,6 +20,7 @@ REPLICA_BYTES = 620 * MIB  # vLLM's OpenAI server in Ray's worker
 ENGINE_BYTES = 750 * MIB  # engine core; with one worker, the worker is a part of it
 WORKER_BYTES = 800 * MIB  # each, where there are several
 GATEWAY_BYTES = 150 * MIB
+OBSERVERS_BYTES = 350 * MIB  # Prometheus with its rules 200, the autoscaler 150
 SUBSTITUTE_BYTES = 2560 * MIB  # half a billion parameters in float32, and SUBSTITUTE_KV_BYTES
 
 PACKAGES = {
@@ -37,8 +38,13 @@ class Memory:
     total: int
 
 
-def memory(models: Sequence[Model], gateway: bool = True, substituted: Collection[str] = ()) -> Memory:
-    """Expected memory of a stack. `substituted` are ids that serve small hub models in place of tiny weights."""
+def memory(
+    models: Sequence[Model], gateway: bool = True, substituted: Collection[str] = (), autoscaled: bool = False
+) -> Memory:
+    """Expected memory of a stack. `substituted` are ids that serve small hub models in place of tiny weights.
+
+    With an autoscaler every model counts with the most replicas that it may get: a later one must find room too.
+    """
     sizes: dict[str, int] = {}
     for model in models:
         engine = model.engine
@@ -47,8 +53,9 @@ def memory(models: Sequence[Model], gateway: bool = True, substituted: Collectio
         kv = (engine.kv_cache_bytes or 0) * engine.workers
         workers = WORKER_BYTES * engine.workers if engine.workers > 1 else 0
         size = REPLICA_BYTES + ENGINE_BYTES + workers + kv + (SUBSTITUTE_BYTES if model.id in substituted else 0)
-        sizes[model.id] = size * max(1, engine.replicas.initial)
-    return Memory(sizes, sum(sizes.values()) + RAY_BYTES + (GATEWAY_BYTES if gateway else 0))
+        sizes[model.id] = size * max(1, engine.replicas.max if autoscaled else engine.replicas.initial)
+    others = RAY_BYTES + GATEWAY_BYTES * gateway + OBSERVERS_BYTES * autoscaled
+    return Memory(sizes, sum(sizes.values()) + others)
 
 
 def check_memory(expected: Memory, available: int) -> None:

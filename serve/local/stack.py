@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,20 @@ from serve.engines.flags import Weights, weights
 from serve.errors import LocalError
 from serve.fleet import Model
 from serve.fleet.loader import LAPTOP
-from serve.local import gateway_process, ports, preflight, processes, ray_node, serve_api
+from serve.local import (
+    autoscaler_process,
+    gateway_process,
+    ports,
+    preflight,
+    processes,
+    prometheus_process,
+    ray_node,
+    serve_api,
+)
+from serve.local.child import Child
 from serve.local.plan import Plan, plan
 from serve.local.progress import Step, View, proxy_step, step
-from serve.local.state import State, Store
+from serve.local.state import LOOPBACK, State, Store, loopback
 
 POLL_S = 1.0
 HEALTH_TIMEOUT_S = 2.0
@@ -35,7 +45,13 @@ class Options:
     models: Sequence[str] = ()
     substitutes: Mapping[str, str] = field(default_factory=dict)
     gateway: bool = True
+    prometheus: bool = True  # where it is installed; with it comes the autoscaler, which reads it
     timeout_s: float = 900
+
+    @property
+    def observers(self) -> bool:
+        """Whether Prometheus and the autoscaler are started: they watch what goes through the gateway."""
+        return self.gateway and self.prometheus and prometheus_process.program() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +59,12 @@ class Health:
     """What answers at this moment."""
 
     models: dict[str, bool]
-    gateway: bool | None  # None: the stack has none
+    parts: dict[str, bool]  # gateway, Prometheus, autoscaler: those that the stack has
 
     @property
-    def all(self) -> bool:
-        """Whether everything answers."""
-        return all(self.models.values()) and self.gateway is not False
+    def ill(self) -> list[str]:
+        """What does not answer."""
+        return [name for name, well in (*self.models.items(), *self.parts.items()) if not well]
 
 
 def up(options: Options, store: Store, view: View) -> tuple[State, Plan]:
@@ -89,10 +105,7 @@ def _reusable(state: State, wanted: Plan, options: Options, store: Store, view: 
         raise LocalError(
             f"another stack runs from {store.root} ({state.fleet}: {', '.join(state.models)}): `parlance down` first"
         )
-    found = health(state)
-    if not found.all:
-        ill = [name for name, well in found.models.items() if not well]
-        ill += ["the gateway"] if found.gateway is False else []
+    if ill := health(state).ill:
         raise LocalError(
             f"the stack runs, but {', '.join(ill)} {'does' if len(ill) == 1 else 'do'} not answer: a dead engine "
             f"returns by itself within two minutes; else `parlance down`, and see {store.logs}"
@@ -106,10 +119,11 @@ def _prepare(wanted: Plan, options: Options) -> State:
     preflight.check_platform()
     name = preflight.check_engines(wanted.engines)
     preflight.check_memory(
-        preflight.memory(wanted.engines, options.gateway, wanted.substitutes.keys()), preflight.available_memory()
+        preflight.memory(wanted.engines, options.gateway, wanted.substitutes.keys(), options.observers),
+        preflight.available_memory(),
     )
     cluster = wanted.fleet.clusters[name]
-    chosen = ports.choose(wanted.fleet, cluster, options.gateway)
+    chosen = ports.choose(wanted.fleet, cluster, options.gateway, options.observers)
     marker = uuid.uuid4().hex
     return State(
         marker=marker,
@@ -120,8 +134,10 @@ def _prepare(wanted: Plan, options: Options) -> State:
         ray_dir=str(ray_node.directory(Path(tempfile.gettempdir()), marker)),
         serve_url=cluster.serve_url,
         dashboard_url=cluster.dashboard_url,
-        gateway_url=f"http://127.0.0.1:{chosen.gateway}" if options.gateway else None,
-        admin_url=f"http://127.0.0.1:{chosen.admin}" if options.gateway else None,
+        gateway_url=loopback(chosen.gateway) if options.gateway else None,
+        admin_url=loopback(chosen.admin) if options.gateway else None,
+        prometheus_url=loopback(chosen.prometheus) if options.observers else None,
+        autoscaler_url=loopback(chosen.autoscaler) if options.observers else None,
         started_at=time.time(),
     )
 
@@ -145,27 +161,31 @@ def _start(state: State, wanted: Plan, options: Options, store: Store, view: Vie
     _link_logs(state, store)
     view.line(f"[{time.monotonic() - began:5.0f} s] Ray is up")
     (cluster,) = {model.cluster for model in wanted.engines if model.cluster}
-    config = serve_config(wanted.fleet, cluster, host=ports.LOOPBACK, resolve=resolve)
+    config = serve_config(wanted.fleet, cluster, host=LOOPBACK, resolve=resolve)
     serve_api.deploy(state.dashboard_url, config, min(deadline, time.monotonic() + DEPLOY_TIMEOUT_S))
-    gateway = None
-    if options.gateway:
-        gateway = gateway_process.start(
-            wanted.file, state.ports, state.marker, store.logs / "gateway.log", store.root / "gateway"
-        )
-        started(gateway)
-    _await_ready(state, store, view, began, deadline, gateway)
+    children = []
+    for child in _children(state, wanted, store):
+        started(child.process)
+        children.append(child)
+    _await_ready(state, store, view, began, deadline, children)
     state.phase = "ready"
     state.ready_after_s = round(time.monotonic() - began, 1)
     store.save(state)
 
 
+def _children(state: State, wanted: Plan, store: Store) -> Iterator[Child]:
+    """Starts what runs beside Ray, one after another."""
+    file, chosen, marker, logs, root = wanted.file, state.ports, state.marker, store.logs, store.root
+    if state.prometheus_url is not None:
+        yield prometheus_process.start(wanted.fleet, chosen, marker, logs / "prometheus.log", root / "prometheus")
+    if state.gateway_url is not None:
+        yield gateway_process.start(file, chosen, marker, logs / "gateway.log", root / "gateway", state.autoscaler_url)
+    if state.autoscaler_url is not None:
+        yield autoscaler_process.start(file, chosen, marker, logs / "autoscaler.log", root / "autoscaler")
+
+
 def _await_ready(
-    state: State,
-    store: Store,
-    view: View,
-    began: float,
-    deadline: float,
-    gateway: subprocess.Popen[bytes] | None,
+    state: State, store: Store, view: View, began: float, deadline: float, children: Sequence[Child]
 ) -> None:
     logs = Path(state.ray_dir) / "session_latest" / "logs"
     while True:
@@ -173,20 +193,16 @@ def _await_ready(
         known = serve_api.applications(state.dashboard_url)
         steps = [step(name, known.get(name), logs) for name in state.models]
         steps.append(proxy_step(serve_api.status_of(f"{state.serve_url}/-/routes") == 200, logs))
-        if gateway is not None:
-            answers = gateway_process.ready(str(state.admin_url))
-            steps.append(Step("gateway", "ready" if answers else "starting", ready=answers))
+        steps += [child.step() for child in children]
         for one in steps:
             if one.failed:
                 raise LocalError(f"{one.part} did not start: {one.failed} (whole log: {store.logs}/ray)")
             if one.ready and one.part in state.models:
                 state.model_ready_s.setdefault(one.part, round(now - began, 1))
         view.show(steps, now - began, state.model_ready_s)
-        if gateway is not None:
-            gateway_process.check(gateway, store.logs / "gateway.log")
         # The gateway probes by itself, a second later perhaps: until then it would refuse what answers already.
-        seen = gateway is None or gateway_process.sees(str(state.admin_url), state.models)
-        if seen and all(one.ready for one in steps) and health(state).all:
+        seen = state.admin_url is None or gateway_process.sees(state.admin_url, state.models)
+        if seen and all(one.ready for one in steps) and not health(state).ill:
             return
         if now > deadline:
             raise LocalError(f"not ready after {now - began:.0f} s: {_waiting(steps)} (--timeout; logs: {store.logs})")
@@ -220,11 +236,20 @@ def _link_logs(state: State, store: Store) -> None:
 
 
 def health(state: State) -> Health:
-    """Asks every model through HAProxy, and the gateway's readiness."""
-    found = {
-        name: serve_api.status_of(f"{state.serve_url}/{name}/health", HEALTH_TIMEOUT_S) == 200 for name in state.models
+    """Asks every model through HAProxy, and every other part whether it is ready."""
+    parts = {
+        gateway_process: state.admin_url,
+        prometheus_process: state.prometheus_url,
+        autoscaler_process: state.autoscaler_url,
     }
-    return Health(found, gateway_process.ready(state.admin_url) if state.admin_url else None)
+    return Health(
+        {name: _answers(f"{state.serve_url}/{name}/health") for name in state.models},
+        {part.PART: _answers(part.ready_url(url)) for part, url in parts.items() if url is not None},
+    )
+
+
+def _answers(url: str) -> bool:
+    return serve_api.status_of(url, HEALTH_TIMEOUT_S) == 200
 
 
 def down(store: Store) -> int:

@@ -17,8 +17,16 @@ ENV = "PARLANCE_STATE"
 DEFAULT = ".state"
 
 
+LOOPBACK = "127.0.0.1"
+
+
+def loopback(port: int | None) -> str:
+    """The URL of a port of this machine."""
+    return f"http://{LOOPBACK}:{port}"
+
+
 class Ports(BaseModel):
-    """Every port that the stack listens on, all on loopback."""
+    """Every port that the stack listens on, all on loopback. None: the stack has no such part."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +46,8 @@ class Ports(BaseModel):
     fallback_grpc: int
     replica_low: int
     replica_high: int
+    prometheus: int | None = None
+    autoscaler: int | None = None
 
     def listeners(self) -> dict[str, int]:
         """Port by name, without the range that replicas draw from."""
@@ -63,6 +73,8 @@ class State(BaseModel):
     dashboard_url: str
     gateway_url: str | None = None
     admin_url: str | None = None
+    prometheus_url: str | None = None
+    autoscaler_url: str | None = None
     sessions: list[int] = Field(default_factory=list, description="Process sessions that `up` made.")
     phase: Literal["starting", "ready"] = "starting"
     started_at: float = Field(description="Seconds since the epoch.")
@@ -71,7 +83,7 @@ class State(BaseModel):
 
 
 class Store:
-    """The state directory: `stack.json`, `logs/`, `models/` and a lock."""
+    """The state directory: `stack.json`, `logs/`, `models/`, a directory for each part, and a lock."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or Path(os.environ.get(ENV) or DEFAULT)).absolute()

@@ -56,6 +56,16 @@ def test_all_ports_are_different_and_free() -> None:
     assert not set(range(ports.replica_low, ports.replica_high + 1)) & set(listeners.values())
 
 
+def test_prometheus_and_the_autoscaler_have_ports_where_they_are_wanted() -> None:
+    described = fleet(*some(4))
+    without = choose(described, described.clusters["local"], gateway=True)
+    assert (without.prometheus, without.autoscaler) == (None, None)
+    ports = choose(described, described.clusters["local"], gateway=True, observers=True)
+    listeners = ports.listeners()
+    assert {"prometheus", "autoscaler"} <= set(listeners)
+    assert len(set(listeners.values())) == len(listeners)
+
+
 def test_without_a_gateway_its_ports_do_not_matter(taken: int) -> None:
     serve, dashboard, admin = some(3)
     described = fleet(serve, dashboard, taken, admin)

@@ -25,6 +25,15 @@ def test_tensor_parallel_costs_its_workers() -> None:
     assert sizes["llama-3.3-70b-instruct"] > 1.5 * sizes["gemma-2-9b-it"]
 
 
+def test_with_an_autoscaler_room_for_its_replicas_is_needed() -> None:
+    """The laptop's fleet has one model that may get a second replica."""
+    fixed, scaled = memory(laptop().models), memory(laptop().models, autoscaled=True)
+    grown = {name for name, size in scaled.models.items() if size == 2 * fixed.models[name]}
+    assert len(grown) == 1
+    assert scaled.total > fixed.total + fixed.models[grown.pop()]
+    check_memory(scaled, 16 * 10**9)
+
+
 def test_too_little_memory_names_models_that_fit() -> None:
     expected = memory(laptop().models)
     with pytest.raises(LocalError) as caught:

@@ -14,9 +14,11 @@ from serve.local.state import Ports, State, Store
 
 pytestmark = pytest.mark.unit
 
+NO_GATEWAY = ("gateway", "admin")
+
 
 def state(tmp_path: Path, **changes) -> State:
-    names = [name for name in Ports.model_fields if name not in ("gateway", "admin")]
+    names = [name for name, field in Ports.model_fields.items() if field.is_required() and name not in NO_GATEWAY]
     ports = Ports(gateway=None, admin=None, **{name: 1 + index for index, name in enumerate(names)})
     values = {
         "marker": "feedface",

@@ -38,6 +38,7 @@ class Exporter(StrEnum):
     RAY = "ray"  # a node's metrics port: Ray itself, Ray Serve, and vLLM under `ray_vllm_`
     HAPROXY = "haproxy"
     KUBERAY = "kuberay"
+    PROMETHEUS = "prometheus"  # whatever it scrapes: `up` has the scrape's job
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Expr:
     labels: frozenset[str] | None
     metrics: frozenset[Metric]
     atomic: bool = True
+    selector: bool = False  # a plain name with matchers: what a range can be taken of
 
     def __str__(self) -> str:
         return self.text
@@ -66,12 +67,42 @@ class Expr:
         return Expr(f"topk({count}, {self.text})", self.labels, self.metrics)
 
     def over(self, window: str, function: str) -> Expr:
-        """`function` (max, min, avg, …) of this expression over a window, as a subquery at the default step."""
-        return Expr(f"{function}_over_time({self._inner()}[{window}:])", self.labels, self.metrics)
+        """`function` (max, min, avg, …) of this expression over a window: of the samples of a plain selector, as a subquery
+        at the default step of anything else."""
+        step = "" if self.selector else ":"
+        return Expr(f"{function}_over_time({self._inner()}[{window}{step}])", self.labels, self.metrics)
+
+    def ago(self, offset: str) -> Expr:
+        """The same series as they were. Raises ValueError for what is no plain selector: only those have an offset."""
+        if not self.selector:
+            raise ValueError(f"{self.text} is no selector: offset goes with one")
+        return Expr(f"{self.text} offset {offset}", self.labels, self.metrics)
+
+    def over_until(self, window: str, offset: str, function: str) -> Expr:
+        """`function` of a plain selector's samples over the window that ended `offset` ago."""
+        if not self.selector:
+            raise ValueError(f"{self.text} is no selector: offset goes with one")
+        return Expr(f"{function}_over_time({self.text}[{window}] offset {offset})", self.labels, self.metrics)
 
     def or_zero(self) -> Expr:
         """0 where there is no series: a counter that never counted is no unknown."""
         return Expr(f"{self._inner()} or vector(0)", self.labels, self.metrics, atomic=False)
+
+    def or_(self, other: Expr) -> Expr:
+        """These series, and of the other those whose labels these do not have."""
+        return self._with("or", other)
+
+    def absolute(self) -> Expr:
+        """Without the sign."""
+        return Expr(f"abs({self.text})", self.labels, self.metrics)
+
+    def renamed(self, old: str, new: str, pattern: str = "(.*)") -> Expr:
+        """With what the pattern's first group finds in the label `old` as the label `new`. Raises ValueError where the
+        series have no such label."""
+        if self.labels is not None and old not in self.labels:
+            raise ValueError(f"{self.text} has no label {old}: {sorted(self.labels)}")
+        labels = None if self.labels is None else self.labels | {new}
+        return Expr(f'label_replace({self.text}, "{new}", "$1", "{old}", "{_escaped(pattern)}")', labels, self.metrics)
 
     def _inner(self) -> str:
         return self.text if self.atomic else f"({self.text})"
@@ -110,6 +141,14 @@ class Expr:
         """The series above a bound."""
         return self._with(">", bound)
 
+    def at_least(self, bound: Expr | _Number) -> Expr:
+        """The series at or above a bound; NaN is neither, so that 0 drops quantiles of no observations."""
+        return self._with(">=", bound)
+
+    def per(self, other: Expr) -> Expr:
+        """This, divided by the other where the other is above 0: no sample, and no NaN, where nothing happened."""
+        return self / other.above(0)
+
     def below(self, bound: Expr | _Number) -> Expr:
         """The series below a bound."""
         return self._with("<", bound)
@@ -118,9 +157,21 @@ class Expr:
         """The series that have this value."""
         return self._with("==", value)
 
+    def differs(self, other: Expr | _Number) -> Expr:
+        """The series whose value is another."""
+        return self._with("!=", other)
+
     def and_(self, other: Expr) -> Expr:
         """The series that both have."""
         return self._with("and", other)
+
+    def where(self, other: Expr, *on: str) -> Expr:
+        """The series for which the other has one with the same values of these labels; for none: while it has any."""
+        for expr in (self, other):
+            if expr.labels is not None and (missing := [label for label in on if label not in expr.labels]):
+                raise ValueError(f"on {', '.join(missing)}: {expr.text} has {sorted(expr.labels)}")
+        text = f"{self._inner()} and on ({', '.join(on)}) {other._inner()}"
+        return Expr(text, self.labels, self.metrics | other.metrics, atomic=False)
 
     def unless(self, other: Expr) -> Expr:
         """The series that the other does not have."""
@@ -129,7 +180,8 @@ class Expr:
 
 def series(metric: Metric, suffix: str = "", **matchers: str | Matches) -> Expr:
     """The series of a metric. Raises ValueError for a label that it does not have."""
-    return Expr(_selector(metric, suffix, matchers), frozenset((*metric.labels, *TARGET)), frozenset((metric,)))
+    labels = frozenset((*metric.labels, *TARGET))
+    return Expr(_selector(metric, suffix, matchers), labels, frozenset((metric,)), selector=True)
 
 
 def rate(metric: Metric, window: str = PANEL, suffix: str = "", **matchers: str | Matches) -> Expr:
@@ -183,12 +235,17 @@ def absent(metric: Metric, **matchers: str | Matches) -> Expr:
     return Expr(f"absent({_selector(metric, '', matchers)})", equal, frozenset((metric,)))
 
 
+def now() -> Expr:
+    """Seconds since the epoch at the time of the evaluation."""
+    return Expr("time()", None, frozenset())
+
+
 def recorded(name: str, labels: frozenset[str], metrics: frozenset[Metric], **matchers: str | Matches) -> Expr:
     """The series of a recording rule; its labels are those that the rule gives."""
     if missing := [label for label in matchers if label not in labels]:
         raise ValueError(f"{name} has no label {', '.join(missing)}: {sorted(labels)}")
     inside = ", ".join(_matcher(label, value) for label, value in sorted(matchers.items()))
-    return Expr(f"{name}{{{inside}}}" if inside else name, labels, metrics)
+    return Expr(f"{name}{{{inside}}}" if inside else name, labels, metrics, selector=True)
 
 
 def _selector(metric: Metric, suffix: str, matchers: Mapping[str, str | Matches]) -> str:
@@ -206,8 +263,11 @@ def _selector(metric: Metric, suffix: str, matchers: Mapping[str, str | Matches]
 
 def _matcher(label: str, value: str | Matches) -> str:
     operator, text = (value.operator, value.value) if isinstance(value, Matches) else ("=", value)
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{label}{operator}"{escaped}"'
+    return f'{label}{operator}"{_escaped(text)}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _plain(number: _Number) -> str:

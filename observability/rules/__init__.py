@@ -1,0 +1,1 @@
+"""Recording rules and alerts, rendered from the metrics' catalogue and a fleet's objectives."""

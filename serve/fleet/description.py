@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from serve.fleet.autoscaling import Autoscaling
 from serve.fleet.base import Alias, Frozen, ModelId
 from serve.fleet.card import ModelCard, Price
 from serve.fleet.engine import Cluster, Engine, Upstream
@@ -43,6 +44,7 @@ class FleetFile(Frozen):
     gateway: Gateway = Gateway()
     routing: Routing = Routing()
     slo: Slo = Slo()
+    autoscaling: Autoscaling = Autoscaling()
     aliases: dict[Alias, ModelId] = Field(default_factory=dict, description="Further names, e.g. gpt-4o-mini: auto.")
     evidence: tuple[str, ...] = Field(
         default=(),
@@ -74,6 +76,7 @@ class Fleet(Frozen):
     gateway: Gateway
     routing: Routing
     slo: Slo = Slo()
+    autoscaling: Autoscaling = Autoscaling()
     aliases: dict[Alias, str] = Field(description="Every further name of a model, resolved to its id or `auto`.")
     reference: ModelId
 

@@ -37,6 +37,13 @@ class Replicas(Frozen):
     initial: int = Field(default=1, ge=0, le=1024)
     min: int = Field(default=1, ge=0, le=1024)
     max: int = Field(default=1, ge=1, le=1024)
+    tokens_per_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000_000,
+        description="Work that one replica does within the objectives, in output tokens a second, until it is "
+        "measured; default: autoscaling.work.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Replicas:
@@ -124,3 +131,18 @@ class Cluster(Frozen):
 
     serve_url: HttpUrl = "http://127.0.0.1:8000"
     dashboard_url: HttpUrl = "http://127.0.0.1:8265"
+    token_env: EnvName | None = Field(
+        default=None, description="Environment variable with the token of Ray's dashboard (RAY_AUTH_MODE=token)."
+    )
+    token_file: str | None = Field(
+        default=None,
+        description="Absolute path of a file with that token, read before each call: secrets are renewed in place.",
+    )
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Cluster:
+        if self.token_env is not None and self.token_file is not None:
+            raise ValueError("both token_env and token_file: give one of them")
+        if self.token_file is not None and not self.token_file.startswith("/"):
+            raise ValueError(f"token_file {self.token_file!r}: an absolute path")
+        return self

@@ -75,6 +75,7 @@ def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
         gateway=file.gateway,
         routing=file.routing,
         slo=file.slo,
+        autoscaling=file.autoscaling,
         aliases=aliases,
         reference=reference,
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from math import inf
 from pathlib import Path
-from typing import Annotated
+from time import time as epoch
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
@@ -70,16 +72,40 @@ class Caller:
 ANYONE = Caller("anonymous", "", None)  # no keys are configured: loopback only
 
 
+class KeyRefused(Unauthenticated):
+    """No key, or one that does not work. `reason` (missing, unknown, expired, revoked) is for operators: a caller is
+    not told whether a key that does not work ever did."""
+
+    def __init__(self, message: str, reason: str, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.reason = reason
+
+
+class _Known(NamedTuple):
+    """A key of the file. `until` is when it stops to work, in seconds since the epoch."""
+
+    caller: Caller
+    until: float
+    revoked: bool
+
+
 class Keyring:
     """The keys of a gateway. `identify` is called once a request."""
 
-    def __init__(self, keys: tuple[Key, ...] | None, today: date) -> None:
+    def __init__(self, keys: tuple[Key, ...] | None, now: Callable[[], float] = epoch) -> None:
+        """`keys`: None where none are configured; `now` gives seconds since the epoch."""
         self._open = keys is None
-        self._by_digest: dict[bytes, Caller] = {}
+        self._now = now
+        self._by_digest: dict[bytes, _Known] = {}
         for key in keys or ():
-            if not key.revoked and (key.expires is None or today < key.expires):
-                allowed = frozenset(key.models) if key.models is not None else None
-                self._by_digest[bytes.fromhex(key.sha256)] = Caller(key.tenant, key.name, allowed)
+            allowed = frozenset(key.models) if key.models is not None else None
+            caller = Caller(key.tenant, key.name, allowed)
+            self._by_digest[bytes.fromhex(key.sha256)] = _Known(caller, _midnight(key.expires), key.revoked)
+        self._expiring = sorted(
+            (known.until, known.caller.tenant)
+            for known in self._by_digest.values()
+            if known.until < inf and not known.revoked
+        )
 
     @property
     def open(self) -> bool:
@@ -87,10 +113,21 @@ class Keyring:
         return self._open
 
     def __len__(self) -> int:
-        return len(self._by_digest)
+        now = self._now()
+        return sum(not known.revoked and now < known.until for known in self._by_digest.values())
+
+    def expiries(self) -> dict[str, float]:
+        """When the next of a tenant's working keys expires, in seconds since the epoch, by tenant; the soonest first.
+        Tenants whose keys do not expire, or none of whose keys works, are absent."""
+        now = self._now()
+        soonest: dict[str, float] = {}
+        for until, tenant in self._expiring:
+            if until > now:
+                soonest.setdefault(tenant, until)
+        return soonest
 
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
-        """The caller of a request with these headers (names in lower case). Raises Unauthenticated."""
+        """The caller of a request with these headers (names in lower case). Raises KeyRefused."""
         if self._open:
             return ANYONE
         given = headers.get(b"authorization")
@@ -100,15 +137,23 @@ class Keyring:
         else:
             key = headers.get(b"x-api-key", b"")  # as Anthropic's clients send it
         if not key:
-            raise Unauthenticated("no API key: send `Authorization: Bearer KEY`", code="missing_api_key")
+            raise KeyRefused("no API key: send `Authorization: Bearer KEY`", "missing", code="missing_api_key")
+        reason = "unknown"
         if len(key) <= _MAX_KEY_BYTES:
             digest = hashlib.sha256(key).digest()
-            caller = self._by_digest.get(digest)
+            known = self._by_digest.get(digest)
             # Found by digest: how long that takes depends on the hash of what was sent, which says nothing about how
             # near the sent key is to a stored one. So there is no comparison of secrets to time.
-            if caller is not None:
-                return caller
-        raise Unauthenticated("the API key is not known, has expired or was revoked")
+            if known is not None:
+                if not known.revoked and (known.until == inf or self._now() < known.until):
+                    return known.caller
+                reason = "revoked" if known.revoked else "expired"
+        raise KeyRefused("the API key is not known, has expired or was revoked", reason)
+
+
+def _midnight(day: date | None) -> float:
+    """The beginning of that day in UTC, in seconds since the epoch; None: never."""
+    return inf if day is None else datetime.combine(day, time(), UTC).timestamp()
 
 
 def load_keys(path: Path) -> tuple[Key, ...]:

@@ -58,7 +58,7 @@ class Worker:
         self.settings = fleet.gateway
         self.loop = asyncio.get_running_loop()
         self.started_at = datetime.now(UTC)
-        self.keyring = Keyring(keys, self.started_at.date())
+        self.keyring = Keyring(keys)
         self.upstreams = {model.id: Upstream(model, fleet, self.settings.timeouts) for model in fleet.models}
         self.live = {model_id: upstream.state for model_id, upstream in self.upstreams.items()}
         self.instruments = Instruments(fleet)

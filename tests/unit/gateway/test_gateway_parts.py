@@ -3,14 +3,14 @@
 import asyncio
 import json
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
 from serve import errors
 from serve.errors import DescriptionError, Unauthenticated
 from serve.fleet.gateway import Retry
-from serve.gateway.auth import Key, Keyring, load_keys, new_key
+from serve.gateway.auth import Key, KeyRefused, Keyring, load_keys, new_key
 from serve.gateway.client import Origin
 from serve.gateway.engine_errors import translate
 from serve.gateway.journal import Journal
@@ -20,11 +20,12 @@ from serve.routing.records import Endpoint
 
 pytestmark = pytest.mark.unit
 TODAY = date(2026, 11, 22)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 
 
 def ring(**over):
     key, digest = new_key()
-    return key, Keyring((Key(name="k", tenant="t", sha256=digest, **over),), TODAY)
+    return key, Keyring((Key(name="k", tenant="t", sha256=digest, **over),), lambda: NOON)
 
 
 def test_a_key_is_recognised_in_both_headers():
@@ -57,11 +58,47 @@ def test_anything_else_is_refused(headers):
         keyring.identify(headers)
 
 
-@pytest.mark.parametrize("over", [{"revoked": True}, {"expires": TODAY}, {"expires": date(2020, 1, 1)}])
-def test_revoked_and_expired_keys_are_refused(over):
+@pytest.mark.parametrize(
+    ("over", "reason"),
+    [
+        ({"revoked": True}, "revoked"),
+        ({"expires": TODAY}, "expired"),
+        ({"expires": date(2020, 1, 1)}, "expired"),
+        ({"expires": date(2020, 1, 1), "revoked": True}, "revoked"),
+    ],
+)
+def test_a_key_that_no_longer_works_is_refused_like_an_unknown_one(over, reason):
     key, keyring = ring(**over)
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(KeyRefused) as known:
         keyring.identify({b"authorization": b"Bearer " + key.encode()})
+    with pytest.raises(KeyRefused) as unknown:
+        keyring.identify({b"authorization": b"Bearer x"})
+    assert (known.value.reason, unknown.value.reason) == (reason, "unknown")
+    assert (known.value.message, known.value.code) == (unknown.value.message, unknown.value.code)
+    assert len(keyring) == 0
+
+
+def test_a_key_stops_to_work_at_midnight_while_the_gateway_runs():
+    key, digest = new_key()
+    now = [NOON]
+    keyring = Keyring((Key(name="k", tenant="t", sha256=digest, expires=date(2026, 11, 23)),), lambda: now[0])
+    assert keyring.identify({b"x-api-key": key.encode()}).tenant == "t"
+    assert keyring.expiries() == {"t": NOON + 12 * 3600}
+    now[0] += 12 * 3600
+    with pytest.raises(KeyRefused) as caught:
+        keyring.identify({b"x-api-key": key.encode()})
+    assert (caught.value.reason, len(keyring), keyring.expiries()) == ("expired", 0, {})
+
+
+def test_the_next_expiry_is_of_a_tenants_working_keys():
+    days = [("a", 3, False), ("a", 2, True), ("a", 5, False), ("b", None, False), ("c", 1, False)]
+    keys = tuple(
+        Key(name=f"k{at}", tenant=tenant, sha256=f"{at:064x}", expires=date(2026, 12, day) if day else None, revoked=r)
+        for at, (tenant, day, r) in enumerate(days)
+    )
+    expiries = Keyring(keys, lambda: NOON).expiries()
+    assert list(expiries) == ["c", "a"]
+    assert expiries["a"] == datetime(2026, 12, 3, tzinfo=UTC).timestamp()
 
 
 def test_a_keys_file_says_everything_that_is_wrong_with_it(tmp_path):

@@ -1,4 +1,7 @@
-"""The operator's port: health, readiness, metrics and the fleet as the gateway sees it. Never reachable by clients."""
+"""The operator's port: health, readiness, metrics, the fleet as the gateway sees it, and a page that shows all of it.
+
+Never reachable by clients.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,15 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from serve.gateway.wire import Receive, Scope, Send, respond
+from serve.errors import Forbidden
+from serve.gateway.console import guard
+from serve.gateway.console.app import Console
+from serve.gateway.job import new_id
+from serve.gateway.wire import Receive, Scope, Send, refuse, respond
 from serve.gateway.worker import Worker
+
+# What Prometheus and Kubernetes ask for, by whatever name they know this port.
+_ANY_HOST = ("/healthz", "/readyz", "/metrics")
 
 
 class AdminApp:
@@ -18,13 +28,23 @@ class AdminApp:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._console = Console(worker)
+        self._names = guard.names_of(worker.settings.admin_host, worker.settings.admin_names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers GET on the few paths there are."""
+        """Answers GET on the few paths there are, and the playground's POST."""
         if scope["type"] != "http":
             return
         path = scope["path"]
-        if scope["method"] not in ("GET", "HEAD"):
+        if path not in _ANY_HOST:
+            try:
+                guard.check_host(scope["headers"], self._names)
+            except Forbidden as error:
+                await refuse(send, error, None, new_id())
+                return
+        if self._console.has(path):
+            await self._console(scope, receive, send)
+        elif scope["method"] not in ("GET", "HEAD"):
             await respond(send, 405, b'{"error": "GET only"}')
         elif path == "/healthz":
             await respond(send, 200, b'{"status": "alive"}')
@@ -36,7 +56,7 @@ class AdminApp:
         elif path == "/metrics":
             await self._metrics(scope, send)
         else:
-            await respond(send, 404, b'{"error": "paths: /healthz /readyz /fleet /metrics"}')
+            await respond(send, 404, b'{"error": "paths: / /healthz /readyz /fleet /metrics"}')
 
     def _models(self) -> dict[str, Any]:
         return {

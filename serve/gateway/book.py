@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import time
 
+from serve.gateway.console.recent import Recent
 from serve.gateway.decision_log import DecisionFile
 from serve.gateway.instruments import Instruments
 from serve.gateway.journal import Journal
@@ -29,11 +30,13 @@ class Book:
         decisions: DecisionFile | None = None,
         replies: ReplyCheck | None = None,
         learning: Learning | None = None,
+        recent: Recent | None = None,
     ) -> None:
         self._instruments = instruments
         self._replies = replies
         self._learning = learning
         self._decisions = decisions
+        self._recent = recent
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._pending: list[Finished] = []
@@ -62,7 +65,10 @@ class Book:
             self._instruments.count(done)
             if self._learning is not None:
                 self._learning.observe(done)
-            self._journal.write(record_of(done))
+            record = record_of(done)
+            self._journal.write(record)
+            if self._recent is not None:
+                self._recent.add(record)
             if decisions is not None and (line := entry(done, decisions.texts)) is not None:
                 decisions.add(line)
         if replies is not None:

@@ -13,6 +13,7 @@ from serve.errors import LocalError, UpstreamTimeout
 from serve.fleet import Fleet
 from serve.gateway.auth import Key, Keyring, load_keys
 from serve.gateway.book import Book
+from serve.gateway.console.recent import Recent
 from serve.gateway.decision_log import DecisionFile
 from serve.gateway.exchange import Exchange
 from serve.gateway.health import HealthWatch
@@ -74,7 +75,10 @@ class Worker:
             alone=one_tenant or self.settings.trusted_tenants,
             path=state_dir / LEARNT if state_dir is not None else None,
         )
-        self.book = Book(self.instruments, Journal(log_descriptor), self.decisions, self.replies, self.learning)
+        self.recent = Recent()
+        self.book = Book(
+            self.instruments, Journal(log_descriptor), self.decisions, self.replies, self.learning, self.recent
+        )
         self.retries = RetryBudget(self.settings.retry)
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
         self.active: set[Exchange] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from serve.fleet.base import Frozen, HostName, HttpUrl, PositiveSeconds
+from serve.fleet.traces import Traces
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -73,7 +74,7 @@ class Prefixes(Frozen):
 
 
 class Gateway(Frozen):
-    """One gateway worker. Prices, keys and limits change here without touching a GPU."""
+    """The gateway, of one worker or several. Prices, keys and limits change here without touching a GPU."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65_535)
@@ -110,9 +111,21 @@ class Gateway(Frozen):
     retry: Retry = Retry()
     health: Health = Health()
     drain_s: PositiveSeconds = Field(default=30, description="On SIGTERM: how long open answers may go on.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share `port`, a core each. Worker i has the operator's port `admin_port` + i.",
+    )
+    traces: Traces = Traces()
 
     @model_validator(mode="after")
     def _two_ports(self) -> Gateway:
         if self.port == self.admin_port and self.host == self.admin_host:
             raise ValueError(f"port and admin_port are both {self.port}: the operator's port must be another")
+        last = self.admin_port + self.workers - 1
+        if last > 65_535:
+            raise ValueError(f"admin_port {self.admin_port} and {self.workers} workers: {last} is no port")
+        if self.host == self.admin_host and self.admin_port < self.port <= last:
+            raise ValueError(f"port {self.port} is one of the operator's ports, {self.admin_port} to {last}")
         return self

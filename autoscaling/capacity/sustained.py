@@ -1,0 +1,107 @@
+"""What a replica sustains for a mix of requests: the largest batch that keeps the objectives and fits the KV cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from autoscaling.capacity.roofline import Roofline
+from serve.fleet import Model, memory
+from serve.fleet.gpus import gpus
+from serve.fleet.shapes import architecture, usable_bytes
+from serve.fleet.slo import Slo
+
+Bound = Literal["itl", "ttft", "kv", "sequences"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The mean request: prompt tokens, those of them that a prefix cache has, and output tokens."""
+
+    prompt: float
+    output: float
+    cached: float = 0.0
+
+    @property
+    def read(self) -> float:
+        """Prompt tokens that are computed."""
+        return max(self.prompt - self.cached, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """Steady state at the limit. Rates are of one replica; `bound` is what keeps it from more."""
+
+    requests_per_s: float
+    output_tokens_per_s: float
+    sequences: float
+    itl_s: float
+    ttft_s: float
+    bound: Bound
+
+
+def roofline_of(model: Model) -> Roofline | None:
+    """The roofline of a model's replica; None where it cannot be computed: on CPU, behind an endpoint of others, or
+    without an architecture on the card."""
+    engine = model.engine
+    if engine is None or engine.device != "gpu" or engine.gpu is None:
+        return None
+    arch = architecture(model.card, engine)
+    gpu = gpus().get(engine.gpu)
+    if arch is None or gpu is None:
+        return None
+    return Roofline(arch, memory.layout(engine, gpu), gpu)
+
+
+def sustained(model: Model, mix: Mix, slo: Slo) -> Sustained | None:
+    """What one replica of a model sustains within the objectives on average; None without a roofline.
+
+    In steady state every request that ends is followed by one that is read, so a step that gives a token to each of
+    n sequences also reads n x (prompt ÷ output) prompt tokens. No queue is counted: that is the policy's business.
+    """
+    roof = roofline_of(model)
+    if roof is None:
+        return None
+    engine = model.engine
+    assert engine is not None
+    usable = usable_bytes(engine, roof.gpu)
+    room = engine.kv_cache_bytes or 0
+    need = memory.need(roof.arch, roof.layout)
+    tokens = room // need.kv_per_token if room else need.room_tokens(usable)
+    return at_objectives(roof, mix, slo, tokens)
+
+
+def at_objectives(roof: Roofline, mix: Mix, slo: Slo, kv_tokens: int) -> Sustained:
+    """The largest batch within the objectives. At least one sequence: a model that misses them alone still serves.
+
+    Step times grow with the batch, so bisection finds it.
+    """
+    context = mix.prompt + mix.output / 2
+    limits: list[tuple[float, Bound]] = [
+        (max(kv_tokens / context, 1.0), "kv"),
+        (float(roof.layout.sequences), "sequences"),
+    ]
+    most, bound = min(limits)
+    low, high = 1.0, max(most, 1.0)
+    if why := _misses(roof, mix, slo, high):
+        bound = why
+        while high - low > 0.5:
+            middle = (low + high) / 2
+            if missed := _misses(roof, mix, slo, middle):
+                high, bound = middle, missed
+            else:
+                low = middle
+        high = low
+    itl, ttft = _times(roof, mix, high)
+    return Sustained(high / itl / mix.output, high / itl, high, itl, ttft, bound)
+
+
+def _times(roof: Roofline, mix: Mix, sequences: float) -> tuple[float, float]:
+    context = mix.prompt + mix.output / 2
+    itl = roof.step_s(sequences, context, sequences * mix.read / mix.output, mix.prompt)
+    return itl, itl / 2 + roof.prefill_s(mix.read, sequences, context)
+
+
+def _misses(roof: Roofline, mix: Mix, slo: Slo, sequences: float) -> Bound | None:
+    itl, ttft = _times(roof, mix, sequences)
+    return "itl" if itl > slo.itl_s else "ttft" if ttft > slo.ttft_s else None

@@ -194,6 +194,20 @@ def increase(metric: Metric, window: str, suffix: str = "", **matchers: str | Ma
     return _ranged("increase", metric, window, suffix, matchers)
 
 
+def timestamp(metric: Metric, **matchers: str | Matches) -> Expr:
+    """When each series of a gauge or a counter was sampled last, in seconds since the epoch."""
+    inner = series(metric, **matchers)
+    return Expr(f"timestamp({inner.text})", inner.labels, inner.metrics)
+
+
+def slope(metric: Metric, window: str, **matchers: str | Matches) -> Expr:
+    """Change a second of a gauge over a window, by linear regression. Raises ValueError for another kind."""
+    if metric.kind is not Kind.GAUGE:
+        raise ValueError(f"slope of {metric.name}: it takes a gauge")
+    labels = frozenset((*metric.labels, *TARGET))
+    return Expr(f"deriv({_selector(metric, '', matchers)}[{window}])", labels, frozenset((metric,)))
+
+
 def _ranged(function: str, metric: Metric, window: str, suffix: str, matchers: Mapping[str, Any]) -> Expr:
     if metric.kind is Kind.GAUGE or (metric.kind is Kind.HISTOGRAM and not suffix):
         raise ValueError(f"{function} of {metric.name}: it takes a counter, or a histogram's _count, _sum or _bucket")

@@ -18,6 +18,8 @@ from observability.promql import (
     recorded,
     series,
     share_within,
+    slope,
+    timestamp,
     unlike,
 )
 
@@ -99,3 +101,11 @@ def test_the_labels_of_the_result_are_known() -> None:
 def test_what_does_not_exist_cannot_be_asked_for(wrong: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         wrong()  # type: ignore[operator]
+
+
+def test_when_a_series_was_sampled_and_how_it_changes() -> None:
+    gauge = UP
+    assert str(timestamp(gauge).by("model")) == ('sum by (model) (timestamp(a_up{job="parlance-gateway"}))')
+    assert str(slope(gauge, "60s")) == 'deriv(a_up{job="parlance-gateway"}[60s])'
+    with pytest.raises(ValueError, match="takes a gauge"):
+        slope(REQUESTS, "60s")

@@ -67,8 +67,8 @@ class Expr:
         return Expr(f"topk({count}, {self.text})", self.labels, self.metrics)
 
     def over(self, window: str, function: str) -> Expr:
-        """`function` (max, min, avg, …) of this expression over a window: of the samples of a plain selector, as a subquery
-        at the default step of anything else."""
+        """`function` (max, min, avg, …) of this expression over a window: of the samples of a plain selector, as a
+        subquery at the default step of anything else."""
         step = "" if self.selector else ":"
         return Expr(f"{function}_over_time({self._inner()}[{window}{step}])", self.labels, self.metrics)
 
@@ -91,6 +91,13 @@ class Expr:
     def or_(self, other: Expr) -> Expr:
         """These series, and of the other those whose labels these do not have."""
         return self._with("or", other)
+
+    def scalar(self) -> Expr:
+        """Its one value as a number, which joins with any labels; NaN, with which no comparison holds, where there is
+        none. Raises ValueError for an expression with labels."""
+        if self.labels:
+            raise ValueError(f"{self.text} has labels: {sorted(self.labels)}")
+        return Expr(f"scalar({self.text})", None, self.metrics)
 
     def absolute(self) -> Expr:
         """Without the sign."""
@@ -246,6 +253,8 @@ def aggregate(function: str, expr: Expr, *by: str) -> Expr:
 def absent(metric: Metric, **matchers: str | Matches) -> Expr:
     """1 where no such series exists."""
     equal = frozenset(name for name, value in matchers.items() if isinstance(value, str))
+    if metric.exporter in (Exporter.GATEWAY, Exporter.AUTOSCALER):
+        equal |= {"job"}  # the selector names it
     return Expr(f"absent({_selector(metric, '', matchers)})", equal, frozenset((metric,)))
 
 

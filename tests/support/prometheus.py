@@ -26,7 +26,44 @@ def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-class PrometheusProcess:
+class Prometheus:
+    """A running Prometheus, asked over its API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **words: str) -> Any:
+        """`data` of an answer of /api/v1. Raises AssertionError with what Prometheus said against it."""
+        try:
+            with urllib.request.urlopen(
+                f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(words)}", timeout=30
+            ) as response:
+                return json.loads(response.read())["data"]
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+            raise AssertionError(f"{path} {words.get('query', '')}: {said}") from error
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series of an instant query: `metric` (labels) and `value` ([when, text])."""
+        data = self.get("query", query=expression)
+        assert data["resultType"] == "vector", f"{expression}: {data['resultType']}"
+        result: list[dict[str, Any]] = data["result"]
+        return result
+
+    def query_range(self, expression: str, start: float, end: float, step_s: float) -> list[dict[str, Any]]:
+        """The series of a range query: `metric` (labels) and `values` ([when, text] each)."""
+        words = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s:g}"}
+        result: list[dict[str, Any]] = self.get("query_range", query=expression, **words)["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """The only value of an instant query; None where there is no series."""
+        series = self.query(expression)
+        assert len(series) <= 1, f"{expression} has {len(series)} series"
+        return float(series[0]["value"][1]) if series else None
+
+
+class PrometheusProcess(Prometheus):
     """Prometheus, ready to be asked. `jobs` are targets (`host:port`) by the name of the scrape job.
 
     `rules` are files of recording and alerting rules. Ended by `stop`; `pause` and `resume` stop and continue the
@@ -42,7 +79,7 @@ class PrometheusProcess:
         port: int | None = None,
     ) -> None:
         self.port = port if port is not None else free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(f"http://127.0.0.1:{self.port}")
         self.log = directory / "prometheus.log"
         interval = f"{round(interval_s * 1000)}ms"
         config = {
@@ -77,24 +114,6 @@ class PrometheusProcess:
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"Prometheus is not ready: {self.log.read_text()[-2000:]}")
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series of an instant query: `metric` (labels) and `value` ([when, text])."""
-        words = urllib.parse.urlencode({"query": expression})
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?{words}", timeout=10) as response:
-                answer = json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{expression}: {error.read().decode(errors='replace')}") from error
-        assert answer["data"]["resultType"] == "vector", f"{expression}: {answer['data']['resultType']}"
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
-
-    def value(self, expression: str) -> float | None:
-        """The only value of an instant query; None where there is no series."""
-        series = self.query(expression)
-        assert len(series) <= 1, f"{expression} has {len(series)} series"
-        return float(series[0]["value"][1]) if series else None
 
     def pause(self) -> None:
         """It hangs: what connects gets no answer."""

@@ -11,10 +11,10 @@ LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit lint format lock lock-check bench-gateway bench-routing docs record-metrics clean
+.PHONY: help setup up down status test test-unit test-observability lint format lock lock-check bench-gateway bench-routing docs record-metrics clean
 
 help: ## What there is.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(STAMP) ## Installs everything, locked and with compiled bytecode, into .venv.
 
@@ -29,7 +29,7 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml $(wildcard $(N
 	  cd $(NODE_TESTS) && npm ci --silent --no-audit --no-fund; fi
 	@touch $@
 
-up: setup ## Starts engines and gateway (MODELS=a,b starts fewer; FLEET=file another fleet).
+up: setup ## Starts engines, gateway, Prometheus and autoscaler (MODELS=a,b starts fewer; FLEET=file another fleet).
 	@$(BIN)/parlance up $(if $(MODELS),--models $(MODELS)) $(if $(FLEET),--fleet $(FLEET))
 
 down: ## Ends everything that `make up` started.
@@ -43,6 +43,9 @@ test: setup ## Everything that needs no GPU.
 
 test-unit: setup ## Seconds: no network, no Ray, no vLLM.
 	@$(BIN)/python -m pytest -m unit $(PYTEST)
+
+test-observability: setup ## The whole stack under a real Prometheus: every panel, rule and number (minutes).
+	@$(BIN)/python -m pytest tests/integration/observability $(PYTEST)
 
 lint: setup ## Format, lint, types, layers, lock drift.
 	$(BIN)/ruff format --check .

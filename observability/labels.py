@@ -18,7 +18,7 @@ LABELS = {
     "cause": "codes of serve.errors; of aborts: client_left, engine_failed, timeout, slow_client; of holds: missing, "
     "stale, invalid, unreachable",
     "code": "serve.routing.records.Rejection for candidates; codes of serve.errors for errors",
-    "log": "journal, decisions",
+    "log": "journal, decisions, traces",
     "kind": "token_ratio, answer_length",
     "task": "tasks of the catalogue, and `none`",
     "statistic": "mean, p50, p90",

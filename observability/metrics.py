@@ -203,7 +203,7 @@ CERTIFICATE_EXPIRY = _gauge(
 )
 LOG_LOST = _counter(
     "log_entries_lost_total",
-    "Entries that could not be written: `log` is journal (standard output) or decisions (the decision log).",
+    "Entries that could not be written: `log` is journal (standard output), decisions (the decision log) or traces.",
     "log",
 )
 BUILD = _gauge("build_info", "1; the version is a label.", "version")

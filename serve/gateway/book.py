@@ -12,6 +12,7 @@ from serve.gateway.journal import Journal
 from serve.gateway.learning import Learning
 from serve.gateway.record import Finished, entry, record_of
 from serve.gateway.reply_check import ReplyCheck
+from serve.gateway.traces import Tracing
 
 FLUSH_S = 0.2
 MAX_PENDING = 2_000  # more in one interval are accounted for at once, so that none is held long
@@ -31,12 +32,14 @@ class Book:
         replies: ReplyCheck | None = None,
         learning: Learning | None = None,
         recent: Recent | None = None,
+        traces: Tracing | None = None,
     ) -> None:
         self._instruments = instruments
         self._replies = replies
         self._learning = learning
         self._decisions = decisions
         self._recent = recent
+        self._traces = traces
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._pending: list[Finished] = []
@@ -71,6 +74,8 @@ class Book:
                 self._recent.add(record)
             if decisions is not None and (line := entry(done, decisions.texts)) is not None:
                 decisions.add(line)
+            if self._traces is not None:
+                self._traces.add(done)
         if replies is not None:
             replies.apply(time())
         self._instruments.settle()
@@ -79,3 +84,5 @@ class Book:
         if decisions is not None:
             decisions.flush()
             self._instruments.lost("decisions", decisions.dropped)
+        if self._traces is not None:
+            self._instruments.lost("traces", self._traces.lost)

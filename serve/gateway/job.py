@@ -20,6 +20,7 @@ from serve.gateway.reading import read_all, read_body
 from serve.gateway.record import Finished
 from serve.gateway.reply import Reply
 from serve.gateway.reply_check import WrongLanguage
+from serve.gateway.trace_context import TraceContext, new_span_id
 from serve.gateway.upstream import Upstream, engine_down
 from serve.gateway.wire import Receive, Scope, Send, error_event, refuse
 from serve.routing.records import Decision, Endpoint, Mode
@@ -61,6 +62,7 @@ class Job:
         "request_id",
         "scope",
         "send",
+        "trace",
         "worker",
     )
 
@@ -73,6 +75,9 @@ class Job:
         self.request_id = request_id or self.decision_id
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.moments = Moments(perf_counter())
+        self.trace: TraceContext | None = None
+        if worker.traces is not None:
+            self.trace = worker.traces.begin(scope["headers"], self.moments.arrived)
         self.caller: Caller = ANYONE
         self.parsed: Parsed | None = None
         self.chosen: Chosen | None = None
@@ -175,11 +180,15 @@ class Job:
         own = upstream.model.upstream is None
         salt = worker.cache_salt(self.caller.tenant) if own else None
         self.reply.model = upstream.model.id
-        traceparent = self.headers.get(b"traceparent", b"")
-        extra = b"traceparent: %s\r\n" % traceparent if len(traceparent) == 55 and traceparent.isascii() else b""
         gauge = upstream.state
         gauge.in_flight += 1
         attempt = Attempt(upstream.model.id, perf_counter())
+        if self.trace is not None:
+            attempt.span_id = new_span_id()
+            extra = self.trace.header_lines(attempt.span_id, own)
+        else:
+            traceparent = self.headers.get(b"traceparent", b"")
+            extra = b"traceparent: %s\r\n" % traceparent if len(traceparent) == 55 and traceparent.isascii() else b""
         self.moments.attempts.append(attempt)
         exchange: Exchange | None = None
         try:
@@ -261,5 +270,7 @@ class Job:
                 reply.words,
                 reply.judged,
                 reply.discarded,
+                trace_id=self.trace.hex_id if self.trace is not None and self.trace.sampled else "",
+                trace=self.trace,
             )
         )

@@ -14,6 +14,7 @@ class Attempt(msgspec.Struct, gc=False):
     heard: float = 0.0  # the first bytes of an answer's body came
     ended: float = 0.0
     error: str = ""
+    span_id: int = 0  # of its span, where the request is traced: the engine was told it
 
 
 class Moments(msgspec.Struct, gc=False):

@@ -11,6 +11,7 @@ from serve.gateway.auth import Caller
 from serve.gateway.choice import Chosen
 from serve.gateway.moments import Moments
 from serve.gateway.stream import Usage
+from serve.gateway.trace_context import TraceContext
 from serve.routing.log import Entry, Outcome, entry_of
 from serve.routing.records import Decision, Endpoint
 from serve.routing.reply import Judged, Verdict
@@ -46,6 +47,7 @@ class Finished(msgspec.Struct, gc=False):
     discarded: Discarded | None = None
     settled: bool = False  # what it teaches has been learnt
     trace_id: str = ""  # 32 hex digits where the request belongs to a trace: exemplars carry it
+    trace: TraceContext | None = None  # None: traces are off
 
     @property
     def seconds(self) -> float:
@@ -77,6 +79,8 @@ def record_of(done: Finished) -> dict[str, Any]:
         "attempts": done.attempts,
     }
     decision, usage = done.decision, done.usage
+    if done.trace_id:
+        record["trace_id"] = done.trace_id
     if decision is not None:
         record |= {
             "model": done.model,

@@ -18,7 +18,7 @@ from serve.fleet import Fleet
 from serve.fleet.gateway import Gateway
 from serve.gateway.admin import AdminApp
 from serve.gateway.app import GatewayApp
-from serve.gateway.auth import Key
+from serve.gateway.auth import KeysFile
 from serve.gateway.protocol import protocol_class
 from serve.gateway.worker import Worker, keys_of
 
@@ -91,7 +91,7 @@ def _server(app: GatewayApp | AdminApp, gateway: Gateway) -> _Server:
 
 async def _serve(
     fleet: Fleet,
-    keys: tuple[Key, ...] | None,
+    keys: KeysFile | None,
     clients: socket.socket,
     operators: socket.socket,
     state_dir: Path | None,
@@ -114,11 +114,12 @@ async def _serve(
         "clients: http://%s:%d/v1  operators: http://%s:%d", *clients.getsockname()[:2], *operators.getsockname()[:2]
     )
     await stop.wait()
+    drained_at = loop.time() + gateway.drain_s
     worker.draining = True  # readiness says no, new connections are refused, open answers go on
     log.info("draining for at most %g s: %d requests open", gateway.drain_s, worker.in_flight)
     main.should_exit = True
     await running[0]
     admin.should_exit = True
     await running[1]
-    await worker.stop()
+    await worker.stop(max(1.0, drained_at - loop.time()))
     log.info("stopped")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from serve.errors import LocalError, UpstreamTimeout
 from serve.fleet import Fleet
-from serve.gateway.auth import Key, Keyring, load_keys
+from serve.gateway.auth import Keyring, KeysFile, load_keys
 from serve.gateway.book import Book
 from serve.gateway.console.recent import Recent
 from serve.gateway.decision_log import DecisionFile
@@ -24,6 +24,8 @@ from serve.gateway.prefixes import Prefixes
 from serve.gateway.reply_check import ReplyCheck
 from serve.gateway.retry import RetryBudget
 from serve.gateway.state_file import NAME as LEARNT
+from serve.gateway.trace_spans import Target
+from serve.gateway.traces import tracing
 from serve.gateway.upstream import Upstream
 from serve.routing import prepare
 
@@ -31,8 +33,8 @@ SWEEP_S = 0.25
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def keys_of(fleet: Fleet, directory: Path) -> tuple[Key, ...] | None:
-    """The keys that the description names, None when it names no file.
+def keys_of(fleet: Fleet, directory: Path) -> KeysFile | None:
+    """The keys and tenants that the description names, None when it names no file.
 
     Raises LocalError when the gateway would listen to the world without any.
     """
@@ -51,7 +53,7 @@ class Worker:
     """State of one gateway process. Made inside the event loop."""
 
     def __init__(
-        self, fleet: Fleet, keys: tuple[Key, ...] | None, log_descriptor: int, state_dir: Path | None = None
+        self, fleet: Fleet, keys: KeysFile | None, log_descriptor: int, state_dir: Path | None = None
     ) -> None:
         """`state_dir` is where it keeps what it learns and the decision log; None: nowhere. Raises LocalError when that
         directory cannot be written to."""
@@ -65,7 +67,7 @@ class Worker:
         self.instruments = Instruments(fleet)
         logged = state_dir is not None and self.settings.decision_log.enabled
         self.decisions = DecisionFile(state_dir, self.settings.decision_log) if state_dir and logged else None
-        one_tenant = len({key.tenant for key in keys or ()}) < 2
+        one_tenant = keys is None or len({key.tenant for key in keys.keys}) < 2
         self.replies = ReplyCheck(self.live, one_tenant=one_tenant)
         self.prefixes = Prefixes(self.settings.prefixes, fleet.models)
         self.learning = Learning(
@@ -76,8 +78,15 @@ class Worker:
             path=state_dir / LEARNT if state_dir is not None else None,
         )
         self.recent = Recent()
+        self.traces = tracing(self.settings.traces, {name: _target(u) for name, u in self.upstreams.items()})
         self.book = Book(
-            self.instruments, Journal(log_descriptor), self.decisions, self.replies, self.learning, self.recent
+            self.instruments,
+            Journal(log_descriptor),
+            self.decisions,
+            self.replies,
+            self.learning,
+            self.recent,
+            self.traces,
         )
         self.retries = RetryBudget(self.settings.retry)
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
@@ -94,8 +103,8 @@ class Worker:
         self.learning.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
 
-    async def stop(self) -> None:
-        """Ends the background work and writes what is pending."""
+    async def stop(self, limit_s: float = 1.0) -> None:
+        """Ends the background work and writes what is pending. A collector of traces has `limit_s` to take the last."""
         await self.health.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -106,6 +115,8 @@ class Worker:
         await self.learning.stop()
         if self.decisions is not None:
             self.decisions.close()
+        if self.traces is not None:
+            await self.traces.stop(limit_s)
 
     @property
     def ready(self) -> bool:
@@ -132,3 +143,8 @@ class Worker:
                     exchange.last = now  # it waits for the client, whom the write time-out watches
                 elif now - exchange.last > exchange.limit_s:
                     exchange.fail(UpstreamTimeout(f"the engine said nothing for {exchange.limit_s:g} s"))
+
+
+def _target(upstream: Upstream) -> Target:
+    origin = upstream.origin
+    return Target(origin.host, origin.port, upstream.remote_name, upstream.probed)

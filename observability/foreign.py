@@ -7,21 +7,23 @@ upgrade that renames one fails here and not in an empty panel. `labels` are thos
 
 from __future__ import annotations
 
-from observability.metric import Exporter, Kind, Metric
+from observability.metric import Exporter, Kind, Metric, Unit
 
 _ENGINE = ("model_name", "ReplicaId", "engine")
 
 
 def _vllm(name: str, kind: Kind, help_: str, *labels: str) -> Metric:
-    return Metric(f"ray_vllm_{name}", kind, help_, (*_ENGINE, *labels), exporter=Exporter.RAY)
+    unit = Unit.SECONDS if name.endswith("_seconds") else Unit.TOKENS if "tokens" in name else Unit.COUNT
+    unit = Unit.RATIO if name.endswith("_perc") else unit
+    return Metric(f"ray_vllm_{name}", kind, help_, (*_ENGINE, *labels), exporter=Exporter.RAY, unit=unit)
 
 
 def _serve(name: str, kind: Kind, help_: str, *labels: str) -> Metric:
     return Metric(f"ray_serve_{name}", kind, help_, labels, exporter=Exporter.RAY)
 
 
-def _node(name: str, help_: str, *labels: str) -> Metric:
-    return Metric(f"ray_{name}", Kind.GAUGE, help_, labels, exporter=Exporter.RAY)
+def _node(name: str, help_: str, *labels: str, unit: Unit = Unit.COUNT) -> Metric:
+    return Metric(f"ray_{name}", Kind.GAUGE, help_, labels, exporter=Exporter.RAY, unit=unit)
 
 
 def _haproxy(name: str, kind: Kind, help_: str, *labels: str) -> Metric:
@@ -51,6 +53,13 @@ VLLM_PREEMPTIONS = _vllm("request_num_preemptions", Kind.HISTOGRAM, "How often a
 VLLM_PREFIX_QUERIES = _vllm(
     "prefix_cache_queries_total", Kind.COUNTER, "Tokens that were looked up in the prefix cache."
 )
+# vLLM's own counter of hits appears with the first hit only; here the hits are one source among others.
+VLLM_PROMPT_SOURCES = _vllm(
+    "prompt_tokens_by_source_total",
+    Kind.COUNTER,
+    "Prompt tokens by where their keys and values came from: local_compute, local_cache_hit, external_kv_transfer.",
+    "source",
+)
 
 SERVE_REPLICA_HEALTHY = _serve(
     "deployment_replica_healthy", Kind.GAUGE, "1 while a replica answers its health checks.", "application", "replica"
@@ -68,9 +77,12 @@ SERVE_HAPROXY_MISMATCH = _serve(
 )
 
 NODES = _node("cluster_active_nodes", "Nodes of the cluster.", "node_type")
+# Workers of a tensor-parallel group are processes of their replica and have no series of their own; what they hold has.
+NODE_RESOURCES = _node("resources", "Resources of the nodes by name (CPU, GPU, …) and state.", "Name", "State")
+NODE_DISK = _node("node_disk_utilization_percentage", "Disk of a node in use, percent.", "ip", "IsHeadNode")
 NODE_CPU = _node("node_cpu_utilization", "CPU of a node in use, percent.", "ip", "IsHeadNode")
-NODE_MEMORY_USED = _node("node_mem_used", "Memory of a node in use, bytes.", "ip", "IsHeadNode")
-NODE_MEMORY_TOTAL = _node("node_mem_total", "Memory of a node, bytes.", "ip", "IsHeadNode")
+NODE_MEMORY_USED = _node("node_mem_used", "Memory of a node in use, bytes.", "ip", "IsHeadNode", unit=Unit.BYTES)
+NODE_MEMORY_TOTAL = _node("node_mem_total", "Memory of a node, bytes.", "ip", "IsHeadNode", unit=Unit.BYTES)
 
 HAPROXY_SERVERS = _haproxy("backend_active_servers", Kind.GAUGE, "Servers of a backend that are up.", "proxy")
 HAPROXY_SESSIONS = _haproxy("backend_current_sessions", Kind.GAUGE, "Requests that a backend is serving.", "proxy")
@@ -97,13 +109,13 @@ KUBERAY_CLUSTER_PROVISIONED = _kuberay(
 VLLM = (
     VLLM_RUNNING, VLLM_WAITING, VLLM_KV_USE, VLLM_PROMPT_TOKENS, VLLM_OUTPUT_TOKENS, VLLM_FINISHED, VLLM_TTFT, VLLM_ITL,
     VLLM_QUEUE, VLLM_PREFILL, VLLM_DECODE, VLLM_E2E, VLLM_PROMPT_LENGTH, VLLM_OUTPUT_LENGTH, VLLM_BATCH_TOKENS,
-    VLLM_PREEMPTIONS, VLLM_PREFIX_QUERIES,
+    VLLM_PREEMPTIONS, VLLM_PREFIX_QUERIES, VLLM_PROMPT_SOURCES,
 )  # fmt: skip
 SERVE = (
     SERVE_REPLICA_HEALTHY, SERVE_REPLICA_STARTS, SERVE_TARGET, SERVE_REQUESTS, SERVE_APPLICATION,
     SERVE_HAPROXY_MISMATCH,
 )  # fmt: skip
-NODE = (NODES, NODE_CPU, NODE_MEMORY_USED, NODE_MEMORY_TOTAL)
+NODE = (NODES, NODE_RESOURCES, NODE_CPU, NODE_DISK, NODE_MEMORY_USED, NODE_MEMORY_TOTAL)
 HAPROXY = (HAPROXY_SERVERS, HAPROXY_SESSIONS, HAPROXY_RESPONSES, HAPROXY_CONNECTIONS, HAPROXY_LIMIT)
 KUBERAY = (KUBERAY_SERVICE_READY, KUBERAY_SERVICE_UPGRADING, KUBERAY_CLUSTER_PROVISIONED)
 ALL = (*VLLM, *SERVE, *NODE, *HAPROXY, *KUBERAY)

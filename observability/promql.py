@@ -196,9 +196,10 @@ def rate(metric: Metric, window: str = PANEL, suffix: str = "", **matchers: str 
     return _ranged("rate", metric, window, suffix, matchers)
 
 
-def increase(metric: Metric, window: str, suffix: str = "", **matchers: str | Matches) -> Expr:
-    """Increase of a counter over a window."""
-    return _ranged("increase", metric, window, suffix, matchers)
+def increase(metric: Metric, window: str, suffix: str = "", at_end: bool = False, **matchers: str | Matches) -> Expr:
+    """Increase of a counter over a window; `at_end`: over the window before the end of the range that is asked for, at
+    each of its steps, so that what is chosen by it is the same at all of them."""
+    return _ranged("increase", metric, window, suffix, matchers, " @ end()" if at_end else "")
 
 
 def timestamp(metric: Metric, **matchers: str | Matches) -> Expr:
@@ -215,11 +216,11 @@ def slope(metric: Metric, window: str, **matchers: str | Matches) -> Expr:
     return Expr(f"deriv({_selector(metric, '', matchers)}[{window}])", labels, frozenset((metric,)))
 
 
-def _ranged(function: str, metric: Metric, window: str, suffix: str, matchers: Mapping[str, Any]) -> Expr:
+def _ranged(function: str, metric: Metric, window: str, suffix: str, matchers: Mapping[str, Any], at: str = "") -> Expr:
     if metric.kind is Kind.GAUGE or (metric.kind is Kind.HISTOGRAM and not suffix):
         raise ValueError(f"{function} of {metric.name}: it takes a counter, or a histogram's _count, _sum or _bucket")
     labels = frozenset((*metric.labels, *TARGET, *(("le",) if suffix == "_bucket" else ())))
-    return Expr(f"{function}({_selector(metric, suffix, matchers)}[{window}])", labels, frozenset((metric,)))
+    return Expr(f"{function}({_selector(metric, suffix, matchers)}[{window}]{at})", labels, frozenset((metric,)))
 
 
 def quantile(q: float, metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:

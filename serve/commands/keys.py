@@ -36,7 +36,7 @@ def _add(args: argparse.Namespace) -> int:
     from serve.gateway.auth import KeysFile, load_keys, new_key
 
     path: Path = args.file
-    present = load_keys(path) if path.exists() else ()
+    present = load_keys(path) if path.exists() else KeysFile()
     key, digest = new_key()
     entry = {
         "name": args.name,
@@ -45,13 +45,14 @@ def _add(args: argparse.Namespace) -> int:
         "models": args.models.split(",") if args.models else None,
         "expires": args.expires,
     }
-    entries = [k.model_dump(mode="json", exclude_defaults=True) for k in present]
-    entries.append({name: value for name, value in entry.items() if value is not None})
+    kept = present.model_dump(mode="json", exclude_defaults=True)
+    entries = [*kept.get("keys", ()), {name: value for name, value in entry.items() if value is not None}]
+    content = {"version": 1, **kept, "keys": entries}
     try:
-        KeysFile.model_validate({"keys": entries})
+        KeysFile.model_validate(content)
     except ValidationError as error:
         raise DescriptionError("command line", problems_of(error)) from error
-    text = yaml.safe_dump({"version": 1, "keys": entries}, sort_keys=False)
+    text = yaml.safe_dump(content, sort_keys=False)
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -66,7 +67,7 @@ def _add(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from serve.gateway.auth import load_keys
 
-    for key in load_keys(args.file):
+    for key in load_keys(args.file).keys:
         state = "revoked" if key.revoked else f"expires {key.expires}" if key.expires else "valid"
         models = ", ".join(key.models) if key.models else "all models"
         print(f"{key.name}\t{key.tenant}\t{state}\t{models}\tsha256 {key.sha256[:12]}…")

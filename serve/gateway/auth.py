@@ -15,16 +15,19 @@ from pathlib import Path
 from time import time as epoch
 from typing import Annotated, NamedTuple
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from serve.errors import DescriptionError, Problem, Unauthenticated
 from serve.fleet import yaml
-from serve.fleet.base import Frozen, ModelId
+from serve.fleet.base import Frozen, ModelId, Usd
 from serve.fleet.loader import problems_of
+from serve.gateway.ledger.period import Every
 
 PREFIX = "pk-"
 _MAX_KEY_BYTES = 512
 DEFAULT_CLASS = "default"
+# Values of the label `tenant_class`.
+MAX_CLASSES = 16
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -40,11 +43,38 @@ class Key(Frozen):
     revoked: bool = False
 
 
+class Tenant(Frozen):
+    """What is said of a tenant beyond its keys."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    tenant_class: Name = Field(default=DEFAULT_CLASS, alias="class", description="Groups tenants in metrics.")
+    budget_usd: Usd | None = Field(default=None, description="What it may spend in a period; None: no limit.")
+    period: Every = Field(default=Every.MONTH, description="When the budget begins anew, in UTC.")
+
+
 class KeysFile(Frozen):
     """`keys.yaml`."""
 
     version: int = 1
+    tenants: dict[Name, Tenant] = Field(
+        default_factory=dict, description="Class and budget by name; a tenant that is not here has no budget."
+    )
     keys: tuple[Key, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """Every tenant once: those of `tenants`, then those of keys, in the order in which they stand here."""
+        return tuple(dict.fromkeys((*self.tenants, *(key.tenant for key in self.keys))))
+
+    @model_validator(mode="after")
+    def _few_classes(self) -> KeysFile:
+        classes = {tenant.tenant_class for tenant in self.tenants.values()} | {DEFAULT_CLASS}
+        if len(classes) > MAX_CLASSES:
+            raise ValueError(
+                f"tenants: {len(classes)} classes, {DEFAULT_CLASS!r} included; at most {MAX_CLASSES} are allowed, for "
+                "each makes series of its own in the metrics"
+            )
+        return self
 
     @field_validator("keys")
     @classmethod
@@ -92,14 +122,16 @@ class _Known(NamedTuple):
 class Keyring:
     """The keys of a gateway. `identify` is called once a request."""
 
-    def __init__(self, keys: tuple[Key, ...] | None, now: Callable[[], float] = epoch) -> None:
-        """`keys`: None where none are configured; `now` gives seconds since the epoch."""
-        self._open = keys is None
+    def __init__(self, file: KeysFile | None, now: Callable[[], float] = epoch) -> None:
+        """`file`: None where no keys are configured; `now` gives seconds since the epoch."""
+        self._open = file is None
         self._now = now
         self._by_digest: dict[bytes, _Known] = {}
-        for key in keys or ():
+        file = file or KeysFile()
+        for key in file.keys:
             allowed = frozenset(key.models) if key.models is not None else None
-            caller = Caller(key.tenant, key.name, allowed)
+            tenant = file.tenants.get(key.tenant)
+            caller = Caller(key.tenant, key.name, allowed, tenant.tenant_class if tenant else DEFAULT_CLASS)
             self._by_digest[bytes.fromhex(key.sha256)] = _Known(caller, _midnight(key.expires), key.revoked)
         self._expiring = sorted(
             (known.until, known.caller.tenant)
@@ -156,11 +188,11 @@ def _midnight(day: date | None) -> float:
     return inf if day is None else datetime.combine(day, time(), UTC).timestamp()
 
 
-def load_keys(path: Path) -> tuple[Key, ...]:
-    """The keys of a file. Raises DescriptionError with every problem."""
+def load_keys(path: Path) -> KeysFile:
+    """The keys and tenants of a file. Raises DescriptionError with every problem."""
     raw = yaml.read(path)
     try:
-        return KeysFile.model_validate(raw if raw is not None else {}).keys
+        return KeysFile.model_validate(raw if raw is not None else {})
     except ValidationError as error:
         raise DescriptionError(str(path), problems_of(error)) from error
     except RecursionError as error:

@@ -10,7 +10,7 @@ import pytest
 from serve import errors
 from serve.errors import DescriptionError, Unauthenticated
 from serve.fleet.gateway import Retry
-from serve.gateway.auth import Key, KeyRefused, Keyring, load_keys, new_key
+from serve.gateway.auth import Key, KeyRefused, Keyring, KeysFile, load_keys, new_key
 from serve.gateway.client import Origin
 from serve.gateway.engine_errors import translate
 from serve.gateway.journal import Journal
@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 
 def ring(**over):
     key, digest = new_key()
-    return key, Keyring((Key(name="k", tenant="t", sha256=digest, **over),), lambda: NOON)
+    return key, Keyring(KeysFile(keys=(Key(name="k", tenant="t", sha256=digest, **over),)), lambda: NOON)
 
 
 def test_a_key_is_recognised_in_both_headers():
@@ -81,7 +81,8 @@ def test_a_key_that_no_longer_works_is_refused_like_an_unknown_one(over, reason)
 def test_a_key_stops_to_work_at_midnight_while_the_gateway_runs():
     key, digest = new_key()
     now = [NOON]
-    keyring = Keyring((Key(name="k", tenant="t", sha256=digest, expires=date(2026, 11, 23)),), lambda: now[0])
+    file = KeysFile(keys=(Key(name="k", tenant="t", sha256=digest, expires=date(2026, 11, 23)),))
+    keyring = Keyring(file, lambda: now[0])
     assert keyring.identify({b"x-api-key": key.encode()}).tenant == "t"
     assert keyring.expiries() == {"t": NOON + 12 * 3600}
     now[0] += 12 * 3600
@@ -96,7 +97,7 @@ def test_the_next_expiry_is_of_a_tenants_working_keys():
         Key(name=f"k{at}", tenant=tenant, sha256=f"{at:064x}", expires=date(2026, 12, day) if day else None, revoked=r)
         for at, (tenant, day, r) in enumerate(days)
     )
-    expiries = Keyring(keys, lambda: NOON).expiries()
+    expiries = Keyring(KeysFile(keys=keys), lambda: NOON).expiries()
     assert list(expiries) == ["c", "a"]
     assert expiries["a"] == datetime(2026, 12, 3, tzinfo=UTC).timestamp()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -84,9 +85,13 @@ async def answer(request: Request, reply: Reply) -> None:
 
 
 class Engine:
-    """One engine on a port of its own. `handle` may be exchanged at any time; `requests` are those that came."""
+    """One engine on a port of its own. `handle` may be exchanged at any time; `requests` are those that came.
 
-    def __init__(self) -> None:
+    With `tls` it is an https upstream.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.handle: Handler = answer
         self.health = 200
         self.requests: list[Request] = []
@@ -100,12 +105,12 @@ class Engine:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()

@@ -79,6 +79,7 @@ class Fleet(Frozen):
     autoscaling: Autoscaling = Autoscaling()
     aliases: dict[Alias, str] = Field(description="Every further name of a model, resolved to its id or `auto`.")
     reference: ModelId
+    evidence_date: str = Field(default="", description="Of the newest source of evidence: 2026-04-20; empty: none.")
 
     def model(self, model_id: str) -> Model:
         """The model of that id. Raises KeyError."""

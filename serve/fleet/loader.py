@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
     for index, entry in entries.items():
         if not entry.enabled:
             continue
-        model = _model(entry, f"models[{index}]", file, "clusters" in broken, own, problems)
+        model = _model(entry, f"models[{index}]", file, "clusters" in broken, own.figures, problems)
         if model is not None:
             models[index] = model
     # Names that a broken entry would have had: that they are missing is no further problem.
@@ -78,7 +78,14 @@ def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
         autoscaling=file.autoscaling,
         aliases=aliases,
         reference=reference,
+        evidence_date=_evidence_date(entries.values(), own),
     )
+
+
+def _evidence_date(entries: Iterable[ModelEntry], own: evidence_files.Own) -> str:
+    """Of the newest source that anything known of these models' quality comes from; empty: there is none."""
+    shipped = [catalogue.quality().newest] if any(entry.use is not None for entry in entries if entry.enabled) else []
+    return evidence.newest_date([own.newest, *shipped])
 
 
 def _read(raw: Mapping[str, Any], problems: list[Problem]) -> tuple[FleetFile, dict[int, ModelEntry], set[str]]:

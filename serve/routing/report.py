@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve.fleet.card import EvidenceStatus, Kind
+from serve.fleet.card import EvidenceStatus
 from serve.fleet.description import Fleet, Model
-from serve.fleet.fertility import table
 from serve.fleet.routing import Floor
 from serve.fleet.tasks import Task
-from serve.fleet.words import characters_per_word
-from serve.routing import tokens
-from serve.routing.cost import REASONING_FACTOR, expected_cost_usd
+from serve.routing.cost import expected_cost_usd
 from serve.routing.decide import decide
 from serve.routing.quality import NONE, declares, figure, measured_languages, standing
 from serve.routing.records import Decision, Hints, Request
 from serve.routing.tags import name
+from serve.routing.words import ENGLISH, word
 
 EU24 = tuple("bg hr cs da nl en et fi fr de el hu ga it lv lt mt pl pt ro sk sl es sv".split())  # noqa: SIM905
 NORDIC = ("da", "fi", "fo", "is", "nb", "nn", "se", "sv")
@@ -30,7 +28,6 @@ SETS = {
 # The request that is decided on: a prompt of so many words in one turn, and the fleet's usual answer.
 PROMPT_WORDS = 150
 WORDS = 1000
-ENGLISH = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ def report(fleet: Fleet, tags: Sequence[str], task: Task | None = None, floor: F
 
 
 def _decide(fleet: Fleet, tag: str, task: Task | None, floor: Floor | None) -> Decision:
-    characters = round(PROMPT_WORDS * _characters(fleet.model(fleet.reference), tag)[0])
+    characters = round(PROMPT_WORDS * word(fleet.model(fleet.reference), tag).characters)
     hints = Hints(language=tag, task=task.value if task else None, quality_floor=floor)
     return decide(Request(characters=characters, hints=hints), fleet, {}, 0.0)
 
@@ -129,7 +126,7 @@ def _line(fleet: Fleet, tag: str, task: Task | None, floor: Floor | None) -> Lin
         quality=next((cell for cell in cells if cell.model == decision.model), None),
         cost=_cost(chosen, tag) if chosen else None,
         reference_cost=_cost(reference, tag),
-        by_content=_characters(reference, tag)[1],
+        by_content=word(reference, tag).by_content,
         cells=cells,
         without_evidence=tuple(cell.model for cell in cells if cell.delta is None),
         by_task=tuple((one, made.model, made.fallback) for one, made in tasks),
@@ -150,20 +147,9 @@ def _cell(fleet: Fleet, model: Model, tag: str, task: Task | None, rejection: st
 
 
 def _cost(model: Model, tag: str) -> Cost:
-    """1,000 words read, and 1,000 words written: characters a word x tokens a character x price. A reasoning model's
-    answer counts as often as its thoughts are assumed to (`REASONING_FACTOR`)."""
-    characters, _ = _characters(model, tag)
-    count = WORDS * characters * tokens.fertility(model.card.tokenizer, tag).prose
-    thinks = REASONING_FACTOR if model.card.kind is Kind.REASONING else 1.0
-    return Cost(expected_cost_usd(model.price, count, 0), expected_cost_usd(model.price, 0, count * thinks))
-
-
-def _characters(model: Model, tag: str) -> tuple[float, bool]:
-    """Characters of a word; where words have no spaces between them or were not counted, of the content of an English
-    word, and True."""
-    known = characters_per_word()
-    if tag in known:
-        return known[tag], False
-    english = known[ENGLISH] * table()["llama3"][ENGLISH].prose  # Llama 3 tokens of an English word
-    row = tokens.fertility(model.card.tokenizer, tag)
-    return english * tokens.same_content(model.card.tokenizer, tag) / row.prose, True
+    """1,000 words read, and 1,000 words written, at the model's price."""
+    one = word(model, tag)
+    return Cost(
+        expected_cost_usd(model.price, WORDS * one.read_tokens, 0),
+        expected_cost_usd(model.price, 0, WORDS * one.written_tokens),
+    )

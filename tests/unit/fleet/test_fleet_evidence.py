@@ -147,3 +147,12 @@ def test_what_is_wrong_in_a_fleets_evidence_names_file_line_and_field(tmp_path: 
     (tmp_path / "own.tsv").unlink()
     with pytest.raises(DescriptionError, match=r"evidence\[0\]: 'own.tsv': cannot be read: .*No such file"):
         load(path)
+
+
+def test_a_fleet_knows_how_old_its_evidence_is(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET.replace("evidence: [own.tsv]\n", ""))
+    assert load(path).evidence_date == catalogue.quality().newest
+    path.write_text(FLEET)
+    (tmp_path / "own.tsv").write_text(HEAD)
+    assert load(path).evidence_date == "2026-06-01"

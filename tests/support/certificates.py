@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Self-signed: the file is also what a client must trust (SSL_CERT_FILE). `expires` is in seconds since the epoch."""
+    """Self-signed: `file` is also what a client must trust (SSL_CERT_FILE). `expires`: seconds since the epoch."""
 
     file: Path
     key: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -32,8 +33,10 @@ class Answer:
 class GatewayProcess:
     """`parlance gateway` on free ports, ready when its admin port says that it is alive."""
 
-    def __init__(self, directory: Path, fleet: dict[str, Any], ready: bool = True) -> None:
-        self.port, self.admin_port = free_ports(2)
+    def __init__(
+        self, directory: Path, fleet: dict[str, Any], ready: bool = True, environ: dict[str, str] | None = None
+    ) -> None:
+        self.port, self.admin_port = _ports(fleet.get("gateway", {}).get("workers", 1))
         path = directory / "fleet.yaml"
         path.write_text(yaml.safe_dump(fleet))
         self.log = directory / "gateway.log"
@@ -41,7 +44,9 @@ class GatewayProcess:
         with self.log.open("wb") as err, self.journal.open("wb") as out:
             command = [sys.executable, "-m", "serve.cli", "gateway", "--fleet", str(path)]
             ports = ["--port", str(self.port), "--admin-port", str(self.admin_port)]
-            self.process = subprocess.Popen([*command, *ports], stdout=out, stderr=err, start_new_session=True)
+            self.process = subprocess.Popen(
+                [*command, *ports], stdout=out, stderr=err, start_new_session=True, env=os.environ | (environ or {})
+            )
         self._wait("/readyz" if ready else "/healthz")
 
     def _wait(self, path: str) -> None:
@@ -128,3 +133,16 @@ class GatewayProcess:
                 self.process.kill()
                 self.process.wait()
         return self.process.returncode
+
+
+def _ports(workers: int) -> tuple[int, int]:
+    """A free port for clients, and one for operators with as many free ones behind it as there are workers more."""
+    while True:
+        port, admin = free_ports(2)
+        if port not in range(admin, admin + workers) and all(_free(p) for p in range(admin, admin + workers)):
+            return port, admin
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -103,6 +103,14 @@ class Overloaded(ParlanceError):
     code = "overloaded"
 
 
+class BudgetExceeded(ParlanceError):
+    """What is left of the tenant's budget does not cover what the request is expected to cost. OpenAI's name for it."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
 class Unavailable(ParlanceError):
     """No capacity at this moment: the engine is down, starting or unreachable."""
 

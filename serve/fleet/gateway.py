@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from serve.fleet.base import Frozen, HostName, HttpUrl, PositiveSeconds
+from serve.fleet.ledger import Ledger
 from serve.fleet.traces import Traces
 
 KIB = 1024
@@ -100,6 +101,7 @@ class Gateway(Frozen):
         "(`parlance gateway --state-dir`). None: nothing is kept on disk.",
     )
     decision_log: DecisionLog = DecisionLog()
+    ledger: Ledger = Ledger()
     prefixes: Prefixes = Prefixes()
     trusted_tenants: bool = Field(
         default=False,

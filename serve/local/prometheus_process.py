@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from observability import scrape
+from observability import rules, scrape
 from observability.metric import Exporter
 from serve.fleet import Fleet
 from serve.local import child
@@ -44,8 +44,6 @@ def write(directory: Path, jobs: Mapping[Exporter, tuple[str, ...]], fleet: Flee
     What an earlier stack measured is removed: its errors would fire this one's alerts, which look hours back. More
     targets may be listed in `targets/` while Prometheus runs (observability.scrape).
     """
-    from observability import rules
-
     shutil.rmtree(directory, ignore_errors=True)
     rules_dir, more = directory / "rules", directory / "targets"
     for folder in (rules_dir, more):

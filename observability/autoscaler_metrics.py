@@ -47,7 +47,10 @@ CAPACITY = _gauge(
 REASONS = _counter("plan_reasons_total", "Plans by model and the code of their main reason.", "model", "reason")
 CHANGES = _counter("replica_changes_total", "Replicas added to and taken from the target.", "model", "direction")
 COLD_STARTS = _seconds(
-    "cold_start_seconds", "From the target that asked for a replica until it ran.", COLD_START_S, "model"
+    "cold_start_seconds",
+    "From the round that missed a replica of the target until one that saw it run.",
+    COLD_START_S,
+    "model",
 )
 GPU_SECONDS = _counter(
     "gpu_seconds_total", "GPU time that replicas held, starting and draining ones included.", "model", unit=Unit.SECONDS
@@ -56,13 +59,20 @@ COST = _counter("cost_usd_total", "Cost of that GPU time at the description's GP
                 unit=Unit.USD)  # fmt: skip
 
 # Blindness, and the loop itself.
-HOLDS = _counter("holds_total", "Plans that kept the replicas for lack of data, by cause.", "model", "cause")
+HOLDS = _counter("holds_total", "Rounds that kept a model's replicas for lack of data, by cause.", "model", "cause")
 BLIND = _gauge("blind", "1 while a model's replicas are held for lack of data.", "model")
 INPUT_TIME = _gauge(
-    "input_timestamp_seconds", "When the sample was taken that a query gave last.", "input", unit=Unit.TIMESTAMP
+    "input_timestamp_seconds",
+    "When the oldest sample was taken that the last round read, by source.",
+    "input",
+    unit=Unit.TIMESTAMP,
 )
 APPLIED = _counter(
-    "applies_total", "Plans sent to Ray Serve: applied, unchanged, failed or dry_run.", "model", "outcome"
+    "applies_total",
+    "What came of plans: applied (Ray Serve took the new target), unchanged, failed, dry_run (it would have been "
+    "applied), deferred (the application is being deployed anew, or Ray Serve failed a moment ago).",
+    "model",
+    "outcome",
 )
 LOOP = _seconds("loop_seconds", "One round: snapshot, plan, apply.", LOOP_S)
 LAST_ROUND = _gauge("last_round_timestamp_seconds", "When the last whole round ended.", unit=Unit.TIMESTAMP)

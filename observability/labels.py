@@ -13,7 +13,7 @@ LABELS = {
     "tenant_class": "classes of the keys file, 16 at most",
     "status": "HTTP statuses that the gateway answers; 499: the client left",
     "reason": "serve.routing.policy.REASONS, and `none`; of key refusals: missing, unknown, expired, revoked, "
-    "model_not_allowed; of plans: autoscaling's reasons",
+    "model_not_allowed; of plans: autoscaling.plan.Code",
     "direction": "input, cached_input (part of input), output; of replicas: up, down",
     "cause": "codes of serve.errors; of aborts: client_left, engine_failed, timeout, slow_client; of holds: missing, "
     "stale, invalid, unreachable",
@@ -25,8 +25,9 @@ LABELS = {
     "basis": "list, average, marginal",
     "source": "serve.routing.records.LanguageSource",
     "outcome": "of decisions: stayed, moved, new; of requests: answered, refused, failed, left; of applied plans: "
-    "applied, unchanged, failed, dry_run",
-    "input": "what decisions rest on: fleet, keys, evidence, learnt, health; of the autoscaler: its queries",
+    "applied, unchanged, failed, dry_run, deferred",
+    "input": "what decisions rest on: fleet, keys, evidence, learnt, health; of the autoscaler: gateway, engines, "
+    "ray_serve",
     "state": "running, starting, draining",
     "bound": "min, max",
     "version": "of the package that runs",

@@ -18,11 +18,12 @@ from observability.dashboards.panel import Query
 from observability.metric import Metric
 from observability.promql import PANEL, Expr, Matches, aggregate, increase, like, now, quantile, rate, series
 
-CHOSEN = {"job": like("$job"), "instance": like("$instance")}
-MODEL = {"model": like("$model")}
-LANGUAGE = {"language": like("$language")}
-TENANT = {"tenant": like("$tenant")}
-ENGINE = {"model_name": like("$model")}
+# Matchers of what is chosen at the dashboard's top.
+CHOSEN: dict[str, Any] = {"job": like("$job"), "instance": like("$instance")}
+MODEL: dict[str, Any] = {"model": like("$model")}
+LANGUAGE: dict[str, Any] = {"language": like("$language")}
+TENANT: dict[str, Any] = {"tenant": like("$tenant")}
+ENGINE: dict[str, Any] = {"model_name": like("$model")}
 
 # The dashboard's whole time range, for figures that sum it up.
 RANGE = "$__range"

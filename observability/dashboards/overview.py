@@ -95,7 +95,7 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             "availability",
             "Availability",
             "Share of requests in the range that were answered: no 5xx, no broken stream; the client's own errors "
-            f"(4xx) do not count. Promised: {slo.availability:.1%}. Below it: look at Errors for the code and at "
+            f"(4xx) do not count. Promised: {100 * slo.availability:g} %. Below it: look at Errors for the code and at "
             "Healthy models for an engine that is down.",
             1 - _failed(every=False).per(_failed(every=True)),
             slo.availability,
@@ -104,7 +104,7 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             "ttft-in-time",
             f"First token within {slo.ttft_s:g} s",
             f"Share of streamed answers in the range whose first byte came within {slo.ttft_s:g} s. Promised: "
-            f"{slo.attainment:.1%}. Below it: Models says whether requests wait (queue) or prompts are long (prefill); "
+            f"{100 * slo.attainment:g} %. Below it: Models says whether requests wait (queue) or prompts are long (prefill); "
             "Autoscaling, whether more replicas are on their way.",
             in_time(slo.ttft_s, metrics.TTFT),
             slo.attainment,
@@ -113,7 +113,7 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             "itl-in-time",
             f"Next token within {slo.itl_s * 1000:g} ms",
             f"Share of further tokens in the range that came within {slo.itl_s * 1000:g} ms. Promised: "
-            f"{slo.attainment:.1%}. Below it batches are too large or long prompts hold decoding up: see Tokens a step "
+            f"{100 * slo.attainment:g} %. Below it batches are too large or long prompts hold decoding up: see Tokens a step "
             "on Models.",
             in_time(slo.itl_s, metrics.ITL),
             slo.attainment,

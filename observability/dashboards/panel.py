@@ -107,7 +107,8 @@ class Panel:
     """A question, and what to do with the answer.
 
     `scale` may be left out where the queries read metrics of one unit and leave it as it is. `base` is the colour below
-    the first threshold. `empty` is what stands there when there is no sample: not an error, but nothing that happened.
+    the first threshold. `empty` says what has not happened where there is no sample, for panels in which that is no
+    fault: their lines are drawn on over the gaps. Without it samples are always there, and a gap is a gap.
     """
 
     slug: str
@@ -125,7 +126,7 @@ class Panel:
     least: float | None = 0
     most: float | None = None
     key: str = ""  # of a table: the label that its rows are
-    empty: str = "nothing yet"
+    empty: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= COLUMNS:

@@ -1,1 +1,1 @@
-"""Replica counts from Prometheus data. Empty until the autoscaler's issue; imports only what is pure from `serve`."""
+"""Replica counts from Prometheus data. From `serve` it imports the fleet description, errors and pure logic only."""

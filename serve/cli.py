@@ -16,6 +16,7 @@ COMMANDS = {
     "down": "serve.commands.down",
     "status": "serve.commands.status",
     "gateway": "serve.commands.gateway",
+    "autoscaler": "serve.commands.autoscaler",
     "keys": "serve.commands.keys",
     "route": "serve.commands.route",
     "fleet": "serve.commands.fleet",

@@ -29,6 +29,9 @@ class Work(Frozen):
     cpu_tokens_per_s: float = Field(
         default=100, gt=0, le=1_000_000, description="Work of a replica on CPUs, until it is measured."
     )
+    request_tokens: float = Field(
+        default=400, gt=0, le=1_000_000, description="Work of a request, until one has been answered."
+    )
     target_utilisation: float = Field(
         default=0.7, gt=0, le=1, description="Share of its capacity that a replica is planned to use."
     )

@@ -1,0 +1,103 @@
+"""What every policy's plan goes through: bounds, pace, scale-down window, and holding what it is blind for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autoscaling.history import History, ModelHistory
+from autoscaling.plan import Code, ModelPlan, Plan, Policy, Reason, scaled
+from autoscaling.snapshot import Cause, Seen, Snapshot
+from serve.fleet import Fleet, Model
+from serve.fleet.autoscaling import Pace
+
+
+class Bounded:
+    """A policy whose `wanted` may be applied.
+
+    In this order: without data the target is kept; fewer replicas only if no plan of the scale-down window asked for
+    more (a sliding maximum); pace; bounds, which hold whatever else was said. So zero is reached only where the
+    description allows zero, the data is good, and nothing was needed for a whole window.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    @property
+    def name(self) -> str:
+        """The policy's."""
+        return self._policy.name
+
+    def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
+        """The policy's plan with `wanted`, `target`, bounds and the final reason of each model."""
+        raw = self._policy.plan(now, snapshot, history, fleet)
+        models = {}
+        for model in scaled(fleet):
+            past = history.model(model, fleet.autoscaling)
+            models[model.id] = _bounded(
+                now, model, raw.models[model.id], snapshot.model(model.id), past, fleet.autoscaling.pace
+            )
+        return replace(raw, models=models)
+
+
+def _bounded(now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHistory, pace: Pace) -> ModelPlan:
+    assert model.engine is not None
+    least, most = model.engine.replicas.min, model.engine.replicas.max
+    target = seen.replicas.target if seen.replicas is not None else past.target
+    known = replace(raw, target=target, least=least, most=most)
+    if seen.replicas is None and raw.blind is None:
+        cause = seen.replicas_cause or Cause.MISSING
+        known = replace(known, blind=cause, needed=None, reason=Reason(Code.BLIND, f"replicas: {cause.words}"))
+    if target is None:
+        return replace(known, wanted=None)
+    if known.blind is not None or known.needed is None:
+        return _within(replace(known, wanted=target, reason=_held(known.reason, target)))
+    wanted, reason = _windowed(now, known.needed, target, past, pace, known.reason)
+    wanted, reason = _paced(now, wanted, target, past, pace, reason)
+    return _within(replace(known, wanted=wanted, reason=reason))
+
+
+def _held(reason: Reason, target: int) -> Reason:
+    return Reason(Code.BLIND, f"{reason.words}; the target of {target} is kept")
+
+
+def _windowed(
+    now: float, needed: int, target: int, past: ModelHistory, pace: Pace, reason: Reason
+) -> tuple[int, Reason]:
+    """`needed`, or as many of the running as a plan within the window asked for. A blind round asked for its target;
+    a past that is shorter than the window, for what runs now."""
+    if needed >= target:
+        return needed, reason
+    begin = now - pace.scale_down_window_s
+    asked = [r.needed if r.needed is not None else r.target for r in past.since(begin)]
+    if not past.rounds or past.rounds[0].at > begin:
+        asked.append(target)
+    highest = min(max((n for n in asked if n is not None), default=needed), target)
+    if highest <= needed:
+        return needed, reason
+    words = f"{highest} were needed within the last {pace.scale_down_window_s:g} s; now {needed}: {reason.words}"
+    return highest, Reason(Code.WINDOW, words)
+
+
+def _paced(now: float, wanted: int, target: int, past: ModelHistory, pace: Pace, reason: Reason) -> tuple[int, Reason]:
+    """`wanted` as far as a period allows: at most `up` above its lowest target, at most `down` below its highest."""
+    targets = [target, *(r.target for r in past.since(now - pace.period_s) if r.target is not None)]
+    highest, lowest = max(target, min(targets) + pace.up), min(target, max(targets) - pace.down)
+    if wanted > highest:
+        words = f"{wanted} are needed, {pace.up} may be added in {pace.period_s:g} s: {reason.words}"
+        return highest, Reason(Code.PACE_UP, words)
+    if wanted < lowest:
+        words = f"{wanted} are needed, {pace.down} may be taken away in {pace.period_s:g} s: {reason.words}"
+        return lowest, Reason(Code.PACE_DOWN, words)
+    return wanted, reason
+
+
+def _within(plan: ModelPlan) -> ModelPlan:
+    assert plan.wanted is not None
+    wanted = min(max(plan.wanted, plan.least), plan.most)
+    if wanted == plan.wanted:
+        return plan
+    code, bound = (Code.AT_LEAST, "at least") if wanted > plan.wanted else (Code.AT_MOST, "at most")
+    if plan.blind is not None:
+        code = Code.BLIND
+    words = f"{plan.reason.words}; the description wants {bound} {wanted}"
+    return replace(plan, wanted=wanted, reason=Reason(code, words))

@@ -1,0 +1,205 @@
+"""The loop: look, plan, apply. Level-triggered: every round compares what should be with what Ray Serve says is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from autoscaling import state_file
+from autoscaling.backoff import Backoff
+from autoscaling.bounds import Bounded
+from autoscaling.history import History
+from autoscaling.instruments import Instruments, Outcome
+from autoscaling.leader import Leader
+from autoscaling.plan import ModelPlan, scaled
+from autoscaling.policies import POLICIES
+from autoscaling.prometheus import PATIENCE, Prometheus, Reader
+from autoscaling.prometheus import Round as Answers
+from autoscaling.published import Done, Published
+from autoscaling.queries import Source
+from autoscaling.ray_serve import Application, Failed, RayServe
+from autoscaling.snapshot import Cause, Replicas, Snapshot
+from serve.fleet import Fleet, Model
+
+log = logging.getLogger("parlance.autoscaler")
+
+RAY_SERVE = "ray_serve"
+# Without a whole round for so many intervals, and for as long as a round's time-outs take, something hangs.
+LATE_ROUNDS = 3
+
+
+class Controller:
+    """One autoscaler, on one event loop. What blocks runs in threads; all state is the loop's."""
+
+    def __init__(self, fleet: Fleet, leader: Leader, state_dir: Path | None, dry_run: bool = False) -> None:
+        self.fleet = fleet
+        self.dry_run = dry_run
+        self.instruments = Instruments(fleet)
+        self.last: Published | None = None
+        self.leads = False
+        self._leader = leader
+        self._models = scaled(fleet)
+        self._policy = Bounded(POLICIES[fleet.autoscaling.policy])
+        self._prometheus, self._reader = Prometheus(fleet), Reader(fleet)
+        timeout_s = fleet.autoscaling.timeout_s
+        clusters = {model.cluster for model in self._models if model.cluster is not None}
+        self._clusters = {name: RayServe(fleet.clusters[name], timeout_s) for name in sorted(clusters)}
+        self._state = state_dir / state_file.NAME if state_dir is not None else None
+        self._history = History()
+        self._backoff: dict[str, Backoff] = {}
+        self._replicas: dict[str, Replicas] = {}  # the last that were known
+        self._looked: float | None = None  # when they were
+        self._alive = time.monotonic()  # when a round ended, or another process was found to lead
+
+    @property
+    def late(self) -> bool:
+        """Whether no whole round has ended for so long that something hangs."""
+        settings = self.fleet.autoscaling
+        longest = (PATIENCE + 2 + len(self._models)) * settings.timeout_s
+        return time.monotonic() - self._alive > max(LATE_ROUNDS * settings.interval_s, longest)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """A round an interval until `stop`; the one in progress ends first. A round that fails is logged."""
+        interval = self.fleet.autoscaling.interval_s
+        due = time.monotonic()
+        while not stop.is_set():
+            try:
+                await self.step()
+            except Exception:
+                log.exception("a round failed; replicas stay as they are")
+            # Late rounds are left out, not made up for.
+            due = max(due + interval, time.monotonic())
+            try:
+                async with asyncio.timeout(due - time.monotonic()):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+        self._leader.resign()
+
+    async def step(self) -> bool:
+        """One round if this process leads; whether it does."""
+        leads = await asyncio.to_thread(self._leader.leads)
+        if leads and not self.leads:
+            self._take_over()
+        elif self.leads and not leads:
+            log.warning("another autoscaler leads now")
+            self.last, self._looked = None, None
+        self.leads = leads
+        self.instruments.leads(leads)
+        if leads:
+            await self._round()
+        self._alive = time.monotonic()
+        return leads
+
+    def _take_over(self) -> None:
+        """What the leader before had seen counts: without it every replica would look unneeded."""
+        if self._state is not None:
+            self._history = state_file.load(self._state, time.time(), time.monotonic())
+        past = max((len(model.rounds) for model in self._history.models.values()), default=0)
+        log.info("this autoscaler leads; %d rounds are known", past)
+
+    async def _round(self) -> None:
+        began = time.monotonic()
+        answers, *states = await asyncio.gather(
+            asyncio.to_thread(self._prometheus.ask),
+            *(asyncio.to_thread(_applications, cluster) for cluster in self._clusters.values()),
+        )
+        found = dict(zip(self._clusters, states, strict=True))
+        problems = [answers.problem, *(str(state) for state in states if isinstance(state, Failed))]
+        snapshot = self._snapshot(began, answers, found)
+        plan = self._policy.plan(began, snapshot, self._history, self.fleet)
+        done: dict[str, Done] = {}
+        for model in self._models:
+            app = _application(found, model)
+            done[model.id] = await self._apply(plan.models[model.id], model, app)
+        self._count(snapshot)
+        self._history, ended = self._history.after(snapshot, plan, self.fleet)
+        for name, seconds in ended.items():
+            self.instruments.started(name, seconds)
+        self._save()
+        wall = time.time()
+        seconds = time.monotonic() - began
+        self._sampled(answers, all(not isinstance(state, Failed) for state in states), wall)
+        self.instruments.planned(plan, snapshot)
+        self.instruments.ended(seconds, wall)
+        said = tuple(problem for problem in problems if problem)
+        if said and (self.last is None or self.last.problems != said):
+            log.warning("%s", "; ".join(said))
+        self.last = Published(wall, plan, snapshot, done, seconds, said)
+
+    def _snapshot(self, now: float, answers: Answers, found: Mapping[str, dict[str, Application] | Failed]) -> Snapshot:
+        models = {}
+        for model in self._models:
+            app = _application(found, model)
+            failed = isinstance(found.get(model.cluster or ""), Failed)
+            replicas = app.replicas if app else Cause.UNREACHABLE if failed else Cause.MISSING
+            models[model.id] = self._reader.seen(model.id, answers, app.running if app else (), replicas)
+        return Snapshot(now, models)
+
+    async def _apply(self, plan: ModelPlan, model: Model, app: Application | None) -> Done:
+        """Tells Ray Serve, where what it says differs from the plan."""
+        before = app.replicas.target if app else None
+        done = await self._told(plan, model, app)
+        self.instruments.done(model.id, done.outcome, before, plan.wanted)
+        if done.outcome in (Outcome.APPLIED, Outcome.DRY_RUN) and (self.last is None or before != plan.wanted):
+            would = " would be" if done.outcome is Outcome.DRY_RUN else ""
+            log.info("%s:%s %s -> %s replicas: %s", model.id, would, before, plan.wanted, plan.reason.words)
+        if done.problem:
+            log.warning("%s: %s", model.id, done.problem)
+        return done
+
+    async def _told(self, plan: ModelPlan, model: Model, app: Application | None) -> Done:
+        if app is None or plan.wanted is None or plan.wanted == app.replicas.target:
+            return Done(Outcome.UNCHANGED)
+        if self.dry_run:
+            return Done(Outcome.DRY_RUN)
+        backoff = self._backoff.get(model.id, Backoff())
+        if app.replicas.changing or time.monotonic() < backoff.until:
+            return Done(Outcome.DEFERRED)
+        assert model.cluster is not None  # every engine has one
+        try:
+            await asyncio.to_thread(self._clusters[model.cluster].scale, app, plan.wanted)
+        except Failed as error:
+            chance = random.random()  # noqa: S311 - jitter
+            interval_s = self.fleet.autoscaling.interval_s
+            self._backoff[model.id] = backoff.failed(time.monotonic(), interval_s, chance)
+            return Done(Outcome.FAILED, str(error))
+        self._backoff.pop(model.id, None)
+        return Done(Outcome.APPLIED)
+
+    def _count(self, snapshot: Snapshot) -> None:
+        """GPU time since the last round, by the replicas that were there then."""
+        if self._looked is not None:
+            self.instruments.held(self._replicas, snapshot.at - self._looked)
+        for name, seen in snapshot.models.items():
+            if seen.replicas is not None:
+                self._replicas[name] = seen.replicas
+        self._looked = snapshot.at
+
+    def _sampled(self, answers: Answers, serve: bool, wall: float) -> None:
+        for source in (Source.GATEWAY, Source.ENGINES):
+            self.instruments.sampled(source.value, answers.sampled(source))
+        self.instruments.sampled(RAY_SERVE, wall if serve and self._clusters else None)
+
+    def _save(self) -> None:
+        if self._state is not None:
+            try:
+                state_file.save(self._state, self._history, time.time(), time.monotonic())
+            except OSError as error:
+                log.warning("%s cannot be written, a restart would forget: %s", self._state, error.strerror)
+
+
+def _applications(cluster: RayServe) -> dict[str, Application] | Failed:
+    try:
+        return cluster.applications()
+    except Failed as error:
+        return error
+
+
+def _application(found: Mapping[str, dict[str, Application] | Failed], model: Model) -> Application | None:
+    told = found.get(model.cluster or "")
+    return told.get(model.id) if isinstance(told, dict) else None

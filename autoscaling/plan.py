@@ -1,0 +1,90 @@
+"""What is wanted, and why: the records that policies make, and what a policy is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from autoscaling.snapshot import Cause, Snapshot
+from serve.fleet import Fleet, Model
+
+if TYPE_CHECKING:
+    from autoscaling.history import History
+
+
+class Code(StrEnum):
+    """The main reason for a number of replicas. What was needed, as a policy says it, or what kept it from that."""
+
+    WORK = "work"  # expected work
+    BACKLOG = "backlog"  # expected work, and requests that wait
+    KV_CACHE = "kv_cache"  # room in the KV cache
+    REFUSED = "refused"  # requests were refused and there was no replica
+    IDLE = "idle"  # nothing is expected
+    STATIC = "static"  # the policy keeps a number
+    AT_LEAST = "at_least"  # less is needed, the description allows no less
+    AT_MOST = "at_most"  # more is needed, the description allows no more
+    PACE_UP = "pace_up"  # more is needed, a period may add no more
+    PACE_DOWN = "pace_down"  # less is needed, a period may take no more
+    WINDOW = "window"  # less is needed, a plan within the scale-down window asked for more
+    BLIND = "blind"  # data is missing: the replicas are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A code for metrics, and the sentence for people."""
+
+    code: Code
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One model's part of a plan.
+
+    `needed` is what the policy asks for before bounds and pace, None where it could not see; `wanted` what is to run,
+    None where nobody knows how many there are. `arriving`, `expected` and `capacity` are work in output tokens a
+    second: measured, planned for, and done by one replica. `blind` says which data is missing.
+    """
+
+    model: str
+    wanted: int | None
+    reason: Reason
+    needed: int | None = None
+    target: int | None = None
+    least: int = 0
+    most: int = 1
+    arriving: float | None = None
+    expected: float | None = None
+    capacity: float | None = None
+    blind: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What should run at `at` (the controller's clock), for every model with an engine."""
+
+    at: float
+    policy: str
+    models: Mapping[str, ModelPlan] = field(default_factory=dict)
+
+
+class Policy(Protocol):
+    """Decides from records alone: no clock, no network, no memory of its own.
+
+    `needed` of its plans may be any number; `autoscaling.bounds.Bounded` turns it into `wanted` by bounds, pace and
+    scale-down window, and holds what a policy is blind for. A policy may look at all models together.
+    """
+
+    @property
+    def name(self) -> str:
+        """As `autoscaling.policy` of the fleet names it."""
+
+    def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
+        """The plan for this moment. `history` ends before it."""
+
+
+def scaled(fleet: Fleet) -> tuple[Model, ...]:
+    """The models whose replicas are the autoscaler's: those with an engine."""
+    return tuple(model for model in fleet.models if model.engine is not None)

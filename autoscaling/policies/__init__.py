@@ -1,0 +1,9 @@
+"""Policies by their names in the fleet description."""
+
+from autoscaling.plan import Policy
+from autoscaling.policies.static import Static
+from autoscaling.policies.token_work import TokenWork
+
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in (TokenWork(), Static())}
+
+__all__ = ["POLICIES", "Static", "TokenWork"]

@@ -1,0 +1,147 @@
+"""`/plan`, `/healthz` and `/metrics` for operators, Prometheus and probes; and the process around the controller."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from autoscaling.controller import Controller
+from autoscaling.leader import Alone, FileLock
+from autoscaling.published import as_json
+from serve.errors import LocalError
+from serve.fleet import Fleet
+
+log = logging.getLogger("parlance.autoscaler")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LOCK = "leader.lock"
+JSON = "application/json"
+
+
+class App:
+    """An ASGI app of three paths."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers GET."""
+        if scope["type"] != "http":
+            return
+        status, kind, body = self._answer(scope["method"], scope["path"])
+        headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+        if method not in ("GET", "HEAD"):
+            return 405, JSON, b'{"error": "GET only"}'
+        if path == "/plan":
+            return 200, JSON, plan_of(self._controller)
+        if path == "/healthz":
+            late = self._controller.late
+            text = {"status": "no round ended in time" if late else "alive", "leader": self._controller.leads}
+            return 503 if late else 200, JSON, msgspec.json.encode(text)
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._controller.instruments.registry)
+        return 404, JSON, b'{"error": "paths: /plan /healthz /metrics"}'
+
+
+def plan_of(controller: Controller) -> bytes:
+    """The last round as JSON."""
+    interval_s = controller.fleet.autoscaling.interval_s
+    return msgspec.json.encode(
+        as_json(
+            controller.last,
+            leads=controller.leads,
+            dry_run=controller.dry_run,
+            interval_s=interval_s,
+            wall=time.time(),
+        )
+    )
+
+
+def run(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
+    """Plans and serves until SIGTERM or SIGINT. Raises LocalError when port or state directory cannot be had."""
+    settings = fleet.autoscaling
+    listener = _listen(settings.host, settings.port)
+    controller = _controller(fleet, state_dir, dry_run)
+    asyncio.run(_serve(controller, listener))
+    return 0
+
+
+def once(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
+    """One round, printed. Raises LocalError where another autoscaler leads."""
+    controller = _controller(fleet, state_dir, dry_run)
+    if not asyncio.run(controller.step()):
+        raise LocalError(f"another autoscaler leads: it holds {state_dir}/{LOCK}")
+    sys.stdout.buffer.write(msgspec.json.format(plan_of(controller), indent=2) + b"\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _controller(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> Controller:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    leader = FileLock(state_dir / LOCK) if state_dir is not None else Alone()
+    return Controller(fleet, leader, state_dir, dry_run)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise LocalError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: the round in progress ends first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(controller: Controller, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        App(controller),
+        ws="none",
+        loop="none",
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        log_config=None,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    log.info("plans: http://%s:%d/plan", *listener.getsockname()[:2])
+    await controller.run(stop)
+    server.should_exit = True
+    await serving
+    log.info("stopped")

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from serve.errors import Forbidden
 from serve.gateway.console import guard
 from serve.gateway.console.app import Console
+from serve.gateway.instruments.exposition import expose
+from serve.gateway.instruments.looked import look
 from serve.gateway.job import new_id
 from serve.gateway.wire import Receive, Scope, Send, refuse, respond
 from serve.gateway.worker import Worker
@@ -81,17 +80,10 @@ class AdminApp:
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         worker = self._worker
-        worker.book.flush()
-        for model_id, upstream in worker.upstreams.items():
-            worker.instruments.in_flight.labels(model_id).set(upstream.state.in_flight)
-            worker.instruments.healthy.labels(model_id).set(upstream.state.healthy)
-        worker.instruments.connections.set(worker.connections())
-        accept = dict(scope["headers"]).get(b"accept", b"")
-        if b"application/openmetrics-text" in accept:
-            body: bytes = openmetrics(worker.instruments.registry)  # type: ignore[no-untyped-call]
-            kind = CONTENT_TYPE_LATEST
-        else:
-            body, kind = generate_latest(worker.instruments.registry), CONTENT_TYPE_PLAIN_0_0_4
+        accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+        with worker.book.still():
+            look(worker)
+            body, kind = await expose(worker.instruments.registry, accept)
         headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -43,7 +43,7 @@ class GatewayApp:
         try:
             await self._other(scope, receive, send, request_id)
         except ParlanceError as error:
-            self._worker.instruments.refused(error.code)
+            self._worker.instruments.refused(error)
             await refuse(send, error, endpoint, request_id)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:

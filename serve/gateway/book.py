@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import time
 
 from serve.gateway.console.recent import Recent
 from serve.gateway.decision_log import DecisionFile
 from serve.gateway.instruments import Instruments
+from serve.gateway.instruments.tally import Tally
 from serve.gateway.journal import Journal
 from serve.gateway.learning import Learning
 from serve.gateway.record import Finished, entry, record_of
@@ -27,6 +30,7 @@ class Book:
     def __init__(
         self,
         instruments: Instruments,
+        tally: Tally,
         journal: Journal,
         decisions: DecisionFile | None = None,
         replies: ReplyCheck | None = None,
@@ -35,6 +39,7 @@ class Book:
         traces: Tracing | None = None,
     ) -> None:
         self._instruments = instruments
+        self._tally = tally
         self._replies = replies
         self._learning = learning
         self._decisions = decisions
@@ -44,6 +49,7 @@ class Book:
         self._loop = asyncio.get_running_loop()
         self._pending: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._held = 0
 
     def add(self, done: Finished) -> None:
         """A request is over."""
@@ -51,12 +57,29 @@ class Book:
         if self._replies is not None:  # one at a time, between other work: a batch of them would hold up the loop
             self._loop.call_soon(self._replies.settle, done)
         if len(self._pending) >= MAX_PENDING:
-            self.flush()
+            self._account()
         elif self._timer is None:
             self._timer = self._loop.call_later(FLUSH_S, self.flush)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Accounts for all that are over, and for no other request as long as this lasts: metrics that are shown a
+        slice at a time then agree with each other."""
+        self._account()
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
     def flush(self) -> None:
-        """Accounts for all that are over; called before metrics are shown, and at the end."""
+        """Accounts for all that are over; called at intervals, and at the end."""
+        if self._held:
+            self._timer = self._loop.call_later(FLUSH_S, self.flush)
+        else:
+            self._account()
+
+    def _account(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -65,7 +88,7 @@ class Book:
         for done in pending:
             if replies is not None:
                 replies.settle(done)
-            self._instruments.count(done)
+            self._tally.count(done)
             if self._learning is not None:
                 self._learning.observe(done)
             record = record_of(done)
@@ -78,7 +101,6 @@ class Book:
                 self._traces.add(done)
         if replies is not None:
             replies.apply(time())
-        self._instruments.settle()
         self._journal.flush()
         self._instruments.lost("journal", self._journal.dropped)
         if decisions is not None:

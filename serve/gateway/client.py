@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status >= 200:
             exchange.status = status
+            if status >= 400 or not exchange.content_type.startswith(b"text/event-stream"):
+                exchange.gaps = None  # an answer, or an error, in one piece
         else:
             exchange.headers.clear()
         self._header_bytes = 0
@@ -176,6 +178,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
+def _expiry(transport: asyncio.BaseTransport) -> float | None:
+    """When the certificate expires that the other side showed; None where it says nothing."""
+    shown = transport.get_extra_info("peercert") or {}
+    until = shown.get("notAfter")
+    return float(ssl.cert_time_to_seconds(until)) if isinstance(until, str) else None
+
+
 class Pool:
     """Connections to one origin: idle ones are reused newest first, and closed before the engine closes them."""
 
@@ -186,6 +195,7 @@ class Pool:
         self._max_idle = max_idle
         self._idle: deque[Connection] = deque()
         self._tls = ssl.create_default_context() if origin.tls else None
+        self.certificate_expires: float | None = None  # of the last one shown, in seconds since the epoch
 
     async def send(self, request: bytes, limit_s: float, opened: Callable[[Exchange], None] | None = None) -> Exchange:
         """The exchange of a request that is on the wire. Raises Unavailable when no connection can be had.
@@ -217,7 +227,7 @@ class Pool:
         origin = self.origin
         try:
             async with asyncio.timeout(self._connect_s):
-                _, connection = await self.loop.create_connection(
+                transport, connection = await self.loop.create_connection(
                     lambda: Connection(self), origin.host, origin.port, ssl=self._tls
                 )
         except TimeoutError as error:
@@ -226,6 +236,8 @@ class Pool:
             ) from error
         except (OSError, ssl.SSLError) as error:
             raise Unavailable("the engine cannot be reached", code="engine_unreachable") from error
+        if self._tls is not None:
+            self.certificate_expires = _expiry(transport)
         return connection
 
     def give_back(self, connection: Connection) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from serve.errors import ParlanceError, Unavailable
 
 if TYPE_CHECKING:
     from serve.gateway.client import Connection
+    from serve.gateway.instruments.families import Spread
 
 HIGH_WATER = 256 * 1024  # bytes that wait for a slow client before the engine is asked to pause
 
@@ -23,12 +25,14 @@ class ConnectionLost(Unavailable):
 class Exchange:
     """One request and its answer. Read by one task; fed by the connection.
 
+    `gaps` is where the times between its chunks are counted; None: they are not.
     `last` is the loop time of the last sign of life, `limit_s` how much silence is allowed: the sweeper of the
     worker compares them a few times a second, instead of a timer for every read.
     """
 
     __slots__ = (
         "_chunks",
+        "_fed",
         "_loop",
         "_waiter",
         "buffered",
@@ -37,6 +41,7 @@ class Exchange:
         "content_type",
         "error",
         "framed",
+        "gaps",
         "headers",
         "last",
         "limit_s",
@@ -48,6 +53,8 @@ class Exchange:
         self._loop = loop
         self._chunks: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._fed = 0.0  # when the last chunk came; 0: none has, or the next gap is not the engine's
+        self.gaps: Spread | None = None
         self.buffered = 0
         self.connection: Connection | None = None
         self.status = 0
@@ -100,10 +107,17 @@ class Exchange:
 
     def feed(self, data: bytes) -> None:
         """Body bytes from the engine."""
+        gaps = self.gaps
+        if gaps is not None:
+            now = perf_counter()  # the loop's own time has milliseconds
+            if self._fed:
+                gaps.observe(now - self._fed)
+            self._fed = now
         self._chunks.append(data)
         self.buffered += len(data)
         if self.buffered > HIGH_WATER and self.connection is not None:
             self.connection.pause()
+            self._fed = 0.0  # the client is slower than the engine: what follows is the client's time
 
     def fail(self, error: ParlanceError) -> None:
         """Ends the exchange with an error and gives up its connection, which tells the engine to stop."""

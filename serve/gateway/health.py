@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import time
 
 from serve.errors import ParlanceError, UpstreamTimeout
 from serve.fleet.gateway import Health
@@ -34,6 +35,7 @@ class HealthWatch:
         failures = 0
         while True:
             problem = await self._probe(upstream)
+            upstream.probed_at = time()
             if problem is None:
                 failures = 0
                 if not upstream.state.healthy:

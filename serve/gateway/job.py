@@ -14,6 +14,7 @@ from serve.gateway.body import Parsed, parse
 from serve.gateway.choice import Chosen, choose, no_model
 from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
+from serve.gateway.instruments.bounds import CLIENT_LEFT, SLOW_CLIENT
 from serve.gateway.moments import Attempt, Moments
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
 from serve.gateway.reading import read_all, read_body
@@ -41,7 +42,7 @@ class ClientLeft(ParlanceError):
     """The client closed its connection: nobody is there to tell."""
 
     status = 499
-    code = "client_left"
+    code = CLIENT_LEFT
 
 
 class Job:
@@ -96,6 +97,8 @@ class Job:
         worker.in_flight += 1
         try:
             await self._answer(receive)
+            if self.left:  # all of it had come from the engine, and not all of it had gone out
+                raise self._gone()
         except ParlanceError as failed:
             error = failed
             await self._tell(failed)
@@ -108,13 +111,21 @@ class Job:
     def _client_left(self) -> None:
         self.left = True
         if self.exchange is not None:
-            self.exchange.fail(ClientLeft("the client closed the connection"))
+            self.exchange.fail(self._gone())
+
+    def _gone(self) -> ClientLeft:
+        connection: GatewayProtocol | None = self.scope.get(SCOPE_KEY)
+        if connection is not None and connection.too_slow:
+            return ClientLeft("the client read nothing of its answer for too long", code=SLOW_CLIENT)
+        return ClientLeft("the client closed the connection")
 
     def _opened(self, exchange: Exchange) -> None:
         """An exchange exists: whoever wants to end it finds it here."""
         self.exchange = exchange
+        if self.parsed is not None and self.parsed.stream and self.reply.model is not None:
+            exchange.gaps = self.worker.instruments.itl.child((self.reply.model,))
         if self.left:
-            exchange.fail(ClientLeft("the client closed the connection"))
+            exchange.fail(self._gone())
 
     async def _answer(self, receive: Receive) -> None:
         worker = self.worker
@@ -238,7 +249,7 @@ class Job:
         if self.left or isinstance(error, ClientLeft):
             self.reply.status = 499
             return
-        self.worker.instruments.refused(error.code)
+        self.worker.instruments.refused(error)
         if self.reply.started:
             event = error_event(error, self.endpoint, self.request_id)
             await self.send({"type": "http.response.body", "body": event, "more_body": False})

@@ -55,16 +55,17 @@ class Learning:
         self.lengths = Lengths(fleet.routing.expected_output_tokens, alone)
         self.meters = _meters(fleet.models)
         self._counted = (0, 0)
+        self.published = 0.0  # when what was learnt came into decisions last, in seconds since the epoch
         self._shown: dict[str, set[str]] = {}
         self._measured: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         if path is not None and (learnt := load(path)) is not None:
             self._restore(learnt)
         for model in fleet.models:
-            price, label = rates(model), instruments.price.labels
-            label(model.id, "list", "input").set(price.input_usd_per_mtok / 1e6)
-            label(model.id, "list", "cached_input").set((price.cached_input_usd_per_mtok or 0) / 1e6)
-            label(model.id, "list", "output").set(price.output_usd_per_mtok / 1e6)
+            price, show = rates(model), instruments.price.set
+            show((model.id, "list", "input"), price.input_usd_per_mtok / 1e6)
+            show((model.id, "list", "cached_input"), (price.cached_input_usd_per_mtok or 0) / 1e6)
+            show((model.id, "list", "output"), price.output_usd_per_mtok / 1e6)
         self.publish(time())
 
     def start(self) -> None:
@@ -124,6 +125,7 @@ class Learning:
 
     def publish(self, now: float) -> None:
         """Puts what was learnt into the models' state and the metrics: new mappings each time."""
+        self.published = now
         ratios = self.calibration.ratios(now)
         lengths = self.lengths.expected(self._models, self._unit, now)
         show = self._instruments
@@ -133,10 +135,10 @@ class Learning:
             shown = self._shown.setdefault(model_id, set())
             shown.update(state.token_ratios)
             for language in shown:  # one that has gone back to 1 as well
-                show.token_ratio.labels(model_id, language).set(state.token_ratios.get(language, 1.0))
+                show.token_ratio.set((model_id, language), state.token_ratios.get(language, 1.0))
             for (language, task), length in lengths[model_id].items():
                 for statistic, value in zip(length._fields, length, strict=True):
-                    show.answer_tokens.labels(model_id, language, task or "none", statistic).set(value)
+                    show.answer_tokens.set((model_id, language, task or "none", statistic), value)
             meter = self.meters.get(model_id)
             state.measured = measured = meter.price(now) if meter is not None else None
             if measured is None:
@@ -144,17 +146,16 @@ class Learning:
                     self._measured.discard(model_id)
                     for basis in ("average", "marginal"):
                         for direction in ("input", "output"):
-                            show.price.remove(model_id, basis, direction)
+                            show.price.remove((model_id, basis, direction))
             else:
                 self._measured.add(model_id)
-                label = show.price.labels
-                label(model_id, "average", "input").set(measured.average_input_usd)
-                label(model_id, "average", "output").set(measured.average_output_usd)
-                label(model_id, "marginal", "input").set(measured.marginal_input_usd)
-                label(model_id, "marginal", "output").set(measured.marginal_output_usd)
+                show.price.set((model_id, "average", "input"), measured.average_input_usd)
+                show.price.set((model_id, "average", "output"), measured.average_output_usd)
+                show.price.set((model_id, "marginal", "input"), measured.marginal_input_usd)
+                show.price.set((model_id, "marginal", "output"), measured.marginal_output_usd)
         counted = self.calibration.observations, self.lengths.observations
         for kind, count, before in zip(("token_ratio", "answer_length"), counted, self._counted, strict=True):
-            show.observations.labels(kind).inc(count - before)
+            show.observations.add((kind,), count - before)
         self._counted = counted
 
     async def save(self) -> None:

@@ -23,9 +23,10 @@ class Moments(msgspec.Struct, gc=False):
     arrived: float  # its headers were read
     read: float = 0.0  # its body was whole: what lies before is the client's time
     decided: float = 0.0
-    first: float = 0.0  # the first byte of the answer was handed to the client's connection
+    first: float = 0.0  # the first byte of a streamed answer was handed to the client's connection
     ended: float = 0.0
     attempts: list[Attempt] = []
+    replied: float = 0.0  # as `first`, of any answer: streamed or whole
 
     @property
     def answered(self) -> Attempt | None:

@@ -31,10 +31,11 @@ class HeadersTooLarge(ParlanceError):
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One client connection. `limits` and `timeouts` are set on a subclass by `protocol_class`."""
+    """One client connection. `limits`, `timeouts` and `told` are set on a subclass by `protocol_class`."""
 
     limits: Limits
     timeouts: Timeouts
+    told: Callable[[ParlanceError], None]
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class GatewayProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.on_lost: Callable[[], None] | None = None
+        self.too_slow = False  # the client took nothing of its answer for `write_s`
         self._in_headers = True  # a fresh connection owes us a request
         self._header_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
@@ -106,7 +108,11 @@ class GatewayProtocol(HttpToolsProtocol):
         """The client reads slower than the engine writes: it has `write_s` to take something."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.timeouts.write_s, self.transport.abort)
+            self._write_timer = self.loop.call_later(self.timeouts.write_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self.too_slow = True
+        self.transport.abort()
 
     def resume_writing(self) -> None:
         """The client reads again."""
@@ -142,12 +148,14 @@ class GatewayProtocol(HttpToolsProtocol):
             body = error_body(error.status, error_object(error), None, "")
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[error.status] + head + body)
+            type(self).told(error)
         self.transport.close()
 
 
-def protocol_class(limits: Limits, timeouts: Timeouts) -> type[GatewayProtocol]:
-    """The protocol with these limits, as uvicorn's `http=` takes it."""
-    return type("BoundGatewayProtocol", (GatewayProtocol,), {"limits": limits, "timeouts": timeouts})
+def protocol_class(limits: Limits, timeouts: Timeouts, told: Callable[[ParlanceError], None]) -> type[GatewayProtocol]:
+    """The protocol with these limits, as uvicorn's `http=` takes it. `told` hears of errors that it answers itself."""
+    fields = {"limits": limits, "timeouts": timeouts, "told": staticmethod(told)}
+    return type("BoundGatewayProtocol", (GatewayProtocol,), fields)
 
 
 __all__ = ["SCOPE_KEY", "GatewayProtocol", "HeadersTooLarge", "protocol_class"]

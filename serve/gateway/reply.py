@@ -113,6 +113,7 @@ class Reply:
             (b"content-length", b"%d" % len(body)),
             *self._decision_headers(decision),
         ]
+        self._job.moments.replied = perf_counter()
         await self._job.send({"type": "http.response.start", "status": status, "headers": headers})
         await self._job.send({"type": "http.response.body", "body": body})
 
@@ -156,7 +157,7 @@ class Reply:
     async def _start_stream(self, upstream: Upstream, exchange: Exchange, decision: Decision) -> None:
         self.started = True
         self.status = exchange.status
-        self._job.moments.first = perf_counter()
+        self._job.moments.first = self._job.moments.replied = perf_counter()
         headers = [(b"content-type", exchange.content_type), *_STREAM_HEADERS, *self._decision_headers(decision)]
         await self._job.send({"type": "http.response.start", "status": exchange.status, "headers": headers})
 

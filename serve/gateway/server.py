@@ -9,11 +9,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import uvicorn
 import uvloop
 
-from serve.errors import LocalError
+from serve.errors import LocalError, ParlanceError
 from serve.fleet import Fleet
 from serve.fleet.gateway import Gateway
 from serve.gateway.admin import AdminApp
@@ -71,11 +73,11 @@ class _Nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _server(app: GatewayApp | AdminApp, gateway: Gateway) -> _Server:
+def _server(app: GatewayApp | AdminApp, gateway: Gateway, told: Callable[[ParlanceError], None]) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=protocol_class(gateway.limits, gateway.timeouts),
+            http=protocol_class(gateway.limits, gateway.timeouts, told),
             ws="none",
             loop="none",
             lifespan="off",
@@ -98,7 +100,8 @@ async def _serve(
 ) -> None:
     worker = Worker(fleet, keys, sys.stdout.fileno(), state_dir)
     gateway = fleet.gateway
-    main, admin = _server(GatewayApp(worker), gateway), _server(AdminApp(worker), gateway)
+    main = _server(GatewayApp(worker), gateway, worker.instruments.refused)
+    admin = _server(AdminApp(worker), gateway, lambda error: None)  # operators are no callers
     worker.connections = lambda: len(main.server_state.connections)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

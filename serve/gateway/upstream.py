@@ -14,6 +14,8 @@ from serve.gateway.waits import Waits
 from serve.routing.cost import rates
 from serve.routing.records import Endpoint, ModelState
 
+NOT_PROBED = "not probed yet"
+
 
 class Upstream:
     """A model's engine. `state` is what `decide` reads; `waiting` are requests without a byte of an answer yet."""
@@ -25,7 +27,8 @@ class Upstream:
         self.pool = Pool(self.origin, timeouts.connect_s)
         # An engine of ours is unhealthy until it says otherwise; nobody asks a foreign endpoint for its health.
         self.probed = model.upstream is None
-        self.state = ModelState(healthy=not self.probed, reason="not probed yet" if self.probed else "")
+        self.state = ModelState(healthy=not self.probed, reason=NOT_PROBED if self.probed else "")
+        self.probed_at = 0.0  # when the last probe was over, in seconds since the epoch; 0: none was
         self.waiting: set[Exchange] = set()
         self.waits = Waits()
         self.remote_name = (model.upstream.model if model.upstream else None) or model.id

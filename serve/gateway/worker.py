@@ -18,6 +18,7 @@ from serve.gateway.decision_log import DecisionFile
 from serve.gateway.exchange import Exchange
 from serve.gateway.health import HealthWatch
 from serve.gateway.instruments import Instruments
+from serve.gateway.instruments.tally import Tally
 from serve.gateway.journal import Journal
 from serve.gateway.learning import Learning
 from serve.gateway.prefixes import Prefixes
@@ -64,7 +65,7 @@ class Worker:
         self.keyring = Keyring(keys)
         self.upstreams = {model.id: Upstream(model, fleet, self.settings.timeouts) for model in fleet.models}
         self.live = {model_id: upstream.state for model_id, upstream in self.upstreams.items()}
-        self.instruments = Instruments(fleet)
+        self.instruments = Instruments(fleet, keys.names() if keys is not None else ())
         logged = state_dir is not None and self.settings.decision_log.enabled
         self.decisions = DecisionFile(state_dir, self.settings.decision_log) if state_dir and logged else None
         one_tenant = keys is None or len({key.tenant for key in keys.keys}) < 2
@@ -81,7 +82,8 @@ class Worker:
         self.traces = tracing(self.settings.traces, {name: _target(u) for name, u in self.upstreams.items()})
         self.book = Book(
             self.instruments,
-            Journal(log_descriptor),
+            Tally(self.instruments, fleet),
+            journal,
             self.decisions,
             self.replies,
             self.learning,

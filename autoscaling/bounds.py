@@ -51,7 +51,8 @@ def _bounded(now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHi
         return replace(known, wanted=None)
     if known.blind is not None or known.needed is None:
         return _within(replace(known, wanted=target, reason=_held(known.reason, target)))
-    wanted, reason = _windowed(now, known.needed, target, past, pace, known.reason)
+    needed, reason = _allowed(known.needed, least, most, known.reason)
+    wanted, reason = _windowed(now, needed, target, past, pace, reason)
     wanted, reason = _paced(now, wanted, target, past, pace, reason)
     return _within(replace(known, wanted=wanted, reason=reason))
 
@@ -91,13 +92,19 @@ def _paced(now: float, wanted: int, target: int, past: ModelHistory, pace: Pace,
     return wanted, reason
 
 
+def _allowed(number: int, least: int, most: int, reason: Reason) -> tuple[int, Reason]:
+    """The number within bounds, ends included."""
+    if number < least:
+        return least, Reason(Code.AT_LEAST, f"{reason.words}; no fewer than {least} are allowed")
+    if number > most:
+        return most, Reason(Code.AT_MOST, f"{number} are needed, no more than {most} are allowed: {reason.words}")
+    return number, reason
+
+
 def _within(plan: ModelPlan) -> ModelPlan:
+    """With `wanted` within bounds: neither blindness nor pace keeps a number that the description does not allow."""
     assert plan.wanted is not None
-    wanted = min(max(plan.wanted, plan.least), plan.most)
-    if wanted == plan.wanted:
-        return plan
-    code, bound = (Code.AT_LEAST, "at least") if wanted > plan.wanted else (Code.AT_MOST, "at most")
+    wanted, reason = _allowed(plan.wanted, plan.least, plan.most, plan.reason)
     if plan.blind is not None:
-        code = Code.BLIND
-    words = f"{plan.reason.words}; the description wants {bound} {wanted}"
-    return replace(plan, wanted=wanted, reason=Reason(code, words))
+        reason = replace(reason, code=Code.BLIND)
+    return replace(plan, wanted=wanted, reason=reason)

@@ -87,7 +87,7 @@ class Controller:
             self._take_over()
         elif self.leads and not leads:
             log.warning("another autoscaler leads now")
-            self.last, self._looked = None, None
+            self.last, self._looked, self._replicas = None, None, {}
         self.leads = leads
         self.instruments.leads(leads)
         if leads:
@@ -104,10 +104,9 @@ class Controller:
 
     async def _round(self) -> None:
         began = time.monotonic()
-        answers, *states = await asyncio.gather(
-            asyncio.to_thread(self._prometheus.ask),
-            *(asyncio.to_thread(_applications, cluster) for cluster in self._clusters.values()),
-        )
+        asking = asyncio.create_task(asyncio.to_thread(self._prometheus.ask))
+        states = await asyncio.gather(*(asyncio.to_thread(_applications, c) for c in self._clusters.values()))
+        answers = await asking
         found = dict(zip(self._clusters, states, strict=True))
         problems = [answers.problem, *(str(state) for state in states if isinstance(state, Failed))]
         snapshot = self._snapshot(began, answers, found)
@@ -118,8 +117,8 @@ class Controller:
             done[model.id] = await self._apply(plan.models[model.id], model, app)
         self._count(snapshot)
         self._history, ended = self._history.after(snapshot, plan, self.fleet)
-        for name, seconds in ended.items():
-            self.instruments.started(name, seconds)
+        for name, took in ended.items():
+            self.instruments.started(name, took)
         self._save()
         wall = time.time()
         seconds = time.monotonic() - began
@@ -145,7 +144,8 @@ class Controller:
         before = app.replicas.target if app else None
         done = await self._told(plan, model, app)
         self.instruments.done(model.id, done.outcome, before, plan.wanted)
-        if done.outcome in (Outcome.APPLIED, Outcome.DRY_RUN) and (self.last is None or before != plan.wanted):
+        known = self.last.plan.models[model.id].wanted if self.last is not None else None
+        if done.outcome is Outcome.APPLIED or (done.outcome is Outcome.DRY_RUN and plan.wanted != known):
             would = " would be" if done.outcome is Outcome.DRY_RUN else ""
             log.info("%s:%s %s -> %s replicas: %s", model.id, would, before, plan.wanted, plan.reason.words)
         if done.problem:

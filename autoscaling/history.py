@@ -12,22 +12,23 @@ from autoscaling.starts import Starts
 from serve.fleet import Fleet, Model
 from serve.fleet.autoscaling import MAX_ROUNDS, Autoscaling
 
-# Rounds over which waiting requests must have stood for engines to count as saturated.
-SATURATED_ROUNDS = 2
+# Requests must have waited for so many rate windows before the rate of work is that of a saturated engine: engines'
+# figures reach Prometheus up to two reports of Ray's (10 s each) late.
+SATURATED_WINDOWS = 1.5
 # Kept beyond the longest window, so that a whole window can be told from the beginning of one.
 MARGIN_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round of one model: what arrived (output tokens a second), what was needed, the target after the plan, and
-    the requests that waited a running replica. None where it was not known."""
+    """One round of one model: what arrived (output tokens a second), what was needed, and the target after the plan;
+    None where it was not known. `saturated`: every replica of the target ran, and a request a replica waited."""
 
     at: float
     arriving: float | None = None
     needed: int | None = None
     target: int | None = None
-    waiting: float | None = None
+    saturated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +104,35 @@ def _after(
     past: ModelHistory, now: float, seen: Seen, planned: ModelPlan, fleet: Fleet
 ) -> tuple[ModelHistory, tuple[float, ...]]:
     settings, replicas = fleet.autoscaling, seen.replicas
-    running = replicas.running if replicas is not None else 0
-    waiting = seen.waiting.value / running if seen.waiting.value is not None and running else None
-    latest = Round(now, planned.arriving, planned.needed, planned.wanted, waiting)
-    keep_s = max(settings.pace.scale_down_window_s, settings.pace.period_s, horizon_s(past, settings))
+    steady = replicas is not None and replicas.running == replicas.target == replicas.held > 0
+    waiting = seen.waiting.value if seen.waiting.value is not None else 0.0
+    saturated = steady and replicas is not None and waiting >= replicas.running
+    latest = Round(now, planned.arriving, planned.needed, planned.wanted, saturated)
+    keep_s = max(
+        settings.pace.scale_down_window_s,
+        settings.pace.period_s,
+        horizon_s(past, settings),
+        SATURATED_WINDOWS * settings.window_s,
+    )
     rounds = (*past.since(now - keep_s - MARGIN_ROUNDS * settings.interval_s), latest)[-MAX_ROUNDS:]
     starts, took = (
         past.starts.after(now, replicas.target, replicas.running) if replicas is not None else (past.starts, ())
     )
     measured = seen.work_per_request(weights(settings)).value
     kept = replace(past, rounds=rounds, starts=starts, work_per_request=measured or past.work_per_request)
-    return replace(kept, capacity=_learnt(kept, seen, fleet)), took
+    return replace(kept, capacity=_learnt(kept, seen, fleet) if steady else past.capacity), took
 
 
 def _learnt(past: ModelHistory, seen: Seen, fleet: Fleet) -> Capacity:
-    """The estimate with this round; unchanged where replicas come or go, or where something is not known."""
-    replicas, worked = seen.replicas, seen.worked(weights(fleet.autoscaling)).value
-    if replicas is None or worked is None or worked <= 0 or seen.waiting.value is None:
+    """The estimate with this round, whose replicas were all up; unchanged where something is not known."""
+    settings, replicas = fleet.autoscaling, seen.replicas
+    worked = seen.worked(weights(settings)).value
+    if replicas is None or not worked or seen.waiting.value is None:
         return past.capacity
-    if not replicas.running == replicas.target == replicas.held:
-        return past.capacity
-    last = past.rounds[-SATURATED_ROUNDS:]
-    saturated = len(last) == SATURATED_ROUNDS and all(r.waiting is not None and r.waiting >= 1 for r in last)
+    begin = past.rounds[-1].at - SATURATED_WINDOWS * settings.window_s
+    saturated = past.rounds[0].at <= begin and all(r.saturated for r in past.since(begin))
+    if seen.waiting.value >= 1 and not saturated:
+        return past.capacity  # between the two: the rate is still of the time before the queue, or of after it
     shares = [r.value for r in (seen.ttft_within, seen.itl_within) if r.value is not None]
     met = min(shares) >= fleet.slo.attainment if shares else None
     return past.capacity.after(worked / replicas.running, saturated, met)

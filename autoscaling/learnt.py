@@ -2,8 +2,8 @@
 
 Only two kinds of rounds teach, all replicas being up:
 
-* requests waited at the engines for the whole of the recent rounds: the engines were at their limit, and what each did
-  *is* what it can do. The estimate moves towards it, and down only where an objective was missed;
+* requests waited at the engines for longer than rates are measured over: the engines were at their limit, and what each
+  did *is* what it can do. The estimate moves towards it, and down only where an objective was missed;
 * nothing waited: what each did within the objectives is proven. The estimate is at least that. If an objective was
   missed while each replica did more than half of the estimate, the batch was too large: the estimate moves below.
 

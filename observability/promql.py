@@ -225,8 +225,15 @@ def _ranged(function: str, metric: Metric, window: str, suffix: str, matchers: M
 
 def quantile(q: float, metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:
     """A quantile of a histogram over a window, by labels."""
-    inner = rate(metric, window, "_bucket", **matchers).by(*by, "le")
-    return Expr(f"histogram_quantile({_plain(q)}, {inner.text})", frozenset(by), frozenset((metric,)))
+    return quantile_of(q, rate(metric, window, "_bucket", **matchers).by(*by, "le"))
+
+
+def quantile_of(q: float, buckets: Expr) -> Expr:
+    """A quantile of a histogram's buckets. Raises ValueError where they have no `le`."""
+    if buckets.labels is not None and "le" not in buckets.labels:
+        raise ValueError(f"{buckets.text} has no label le: {sorted(buckets.labels)}")
+    labels = None if buckets.labels is None else buckets.labels - {"le"}
+    return Expr(f"histogram_quantile({_plain(q)}, {buckets.text})", labels, buckets.metrics)
 
 
 def mean(metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:

@@ -16,7 +16,19 @@ from typing import Any
 
 from observability.dashboards.panel import Query
 from observability.metric import Metric
-from observability.promql import PANEL, Expr, Matches, aggregate, increase, like, now, quantile, rate, series
+from observability.promql import (
+    PANEL,
+    Expr,
+    Matches,
+    aggregate,
+    increase,
+    like,
+    now,
+    quantile,
+    quantile_of,
+    rate,
+    series,
+)
 
 # Matchers of what is chosen at the dashboard's top.
 CHOSEN: dict[str, Any] = {"job": like("$job"), "instance": like("$instance")}
@@ -93,9 +105,14 @@ def mean(metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
     return rate(metric, PANEL, "_sum", **given).by(*by).per(rate(metric, PANEL, "_count", **given).by(*by))
 
 
-def percentile(q: float, metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:
+def percentile(q: float, metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
     """A quantile of a histogram by labels; no sample where there were no observations."""
-    return quantile(q, metric, *by, window=window, **_chosen(matchers)).at_least(0)
+    return quantile(q, metric, *by, **_chosen(matchers)).at_least(0)
+
+
+def percentile_in_range(q: float, metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
+    """A quantile of what a histogram observed in the dashboard's range, by labels."""
+    return quantile_of(q, in_range(metric, *by, "le", suffix="_bucket", **matchers)).at_least(0)
 
 
 def percentiles(metric: Metric, **matchers: str | Matches) -> tuple[Query, ...]:

@@ -11,7 +11,7 @@ from observability.dashboards.asking import (
     each_second,
     in_range,
     largest,
-    percentile,
+    percentile_in_range,
     percentiles,
     seen,
 )
@@ -131,7 +131,7 @@ def _load() -> tuple[Panel, ...]:
 
 def _changes() -> tuple[Panel, ...]:
     cold = tuple(
-        Query(percentile(q, scaler.COLD_STARTS, "model", window="$__range", **MODEL), f"{{{{model}}}}, {name}")
+        Query(percentile_in_range(q, scaler.COLD_STARTS, "model", **MODEL), f"{{{{model}}}}, {name}")
         for q, name in QUANTILES[:2]
     )
     return (

@@ -12,6 +12,7 @@ from observability.dashboards.asking import (
     each_second,
     in_range,
     percentile,
+    percentile_in_range,
 )
 from observability.dashboards.panel import (
     Colour,
@@ -69,14 +70,14 @@ def _table() -> Panel:
         "One line a language. Start with what costs most: is the model that answers there needed (quality given up "
         "near 0 leaves room for a cheaper one), are its tokens a word high (a model with a better tokenizer for it "
         "is cheaper at the same price a token), does it answer in another language (raise its floor, or take the "
-        "language from the model's `languages`)?",
+        "language from the model's `languages`)? Then look at its lines below.",
         (
             Query(in_range(metrics.REQUESTS, "language", **chosen).above(0), "Requests", Scale.COUNT),
             Query(cost.above(0), "Cost", Scale.USD),
             Query(cost.per(words) * 1000, "Cost of 1,000 words", Scale.USD),
             Query(1 - cost.per(reference), "Saved", Scale.SHARE),
             Query(
-                percentile(0.95, metrics.LANGUAGE_TTFT, "language", window="$__range", **LANGUAGE),
+                percentile_in_range(0.95, metrics.LANGUAGE_TTFT, "language", **LANGUAGE),
                 "First token, p95",
                 Scale.SECONDS,
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from observability import autoscaler_metrics, metrics
+from observability.dashboards import objectives
 from observability.dashboards.asking import (
     HOUR_S,
     LANGUAGE,
@@ -10,7 +11,6 @@ from observability.dashboards.asking import (
     busiest,
     each_second,
     in_range,
-    in_time,
     largest,
     percentiles,
     seen,
@@ -28,12 +28,8 @@ from observability.dashboards.panel import (
     Variable,
     targets,
 )
-from observability.promql import Expr, like, unlike
-from observability.rules import slis
 from serve.fleet.slo import Slo
 
-# Google's SRE workbook, chapter 5: at this rate the budget of 30 days is gone in two, and somebody is woken.
-FAST_BURN, SLOW_BURN = 14.4, 6.0
 # Languages that a graph can still tell apart.
 TOP = 10
 
@@ -53,7 +49,7 @@ def dashboard(slo: Slo) -> Dashboard:
         ),
         (
             Row("Now", _now(slo)),
-            Row("Error budgets", _burn(slo)),
+            Row("Error budgets", objectives.burning(slo)),
             Row("Traffic", _traffic()),
             Row("Time", _time(slo)),
             Row("Money", _money()),
@@ -61,63 +57,11 @@ def dashboard(slo: Slo) -> Dashboard:
     )  # fmt: skip
 
 
-def _failed(every: bool) -> Expr:
-    """Requests in the range that failed for a reason that is not the client's, or all that count: as the indicator in
-    observability.rules.slis says it."""
-    if every:
-        return in_range(metrics.REQUESTS, status=unlike("4.."))
-    failed = in_range(metrics.REQUESTS, status=like("5.."))
-    return failed.or_zero() + in_range(metrics.ABORTS, cause=like(slis.BROKEN)).or_zero()
-
-
-def _attained(slug: str, title: str, description: str, share: Expr, objective: float) -> Panel:
-    return Panel(
-        slug,
-        title,
-        description,
-        (Query(share, title),),
-        Kind.STAT,
-        Scale.SHARE,
-        width=4,
-        height=5,
-        base=Colour.BAD,
-        thresholds=(Threshold(objective, Colour.GOOD),),
-        least=None,
-        empty="no traffic",
-    )
-
-
 def _now(slo: Slo) -> tuple[Panel, ...]:
     cost = each_second(metrics.COST, **MODEL, **LANGUAGE) * HOUR_S
     saved = in_range(metrics.REFERENCE_COST, **MODEL, **LANGUAGE) - in_range(metrics.COST, **MODEL, **LANGUAGE)
     return (
-        _attained(
-            "availability",
-            "Availability",
-            "Share of requests in the range that were answered: no 5xx, no broken stream; the client's own errors "
-            f"(4xx) do not count. Promised: {100 * slo.availability:g} %. Below it: look at Errors for the code and at "
-            "Healthy models for an engine that is down.",
-            1 - _failed(every=False).per(_failed(every=True)),
-            slo.availability,
-        ),
-        _attained(
-            "ttft-in-time",
-            f"First token within {slo.ttft_s:g} s",
-            f"Share of streamed answers in the range whose first byte came within {slo.ttft_s:g} s. Promised: "
-            f"{100 * slo.attainment:g} %. Below it: Models says whether requests wait (queue) or prompts are long (prefill); "
-            "Autoscaling, whether more replicas are on their way.",
-            in_time(slo.ttft_s, metrics.TTFT),
-            slo.attainment,
-        ),
-        _attained(
-            "itl-in-time",
-            f"Next token within {slo.itl_s * 1000:g} ms",
-            f"Share of further tokens in the range that came within {slo.itl_s * 1000:g} ms. Promised: "
-            f"{100 * slo.attainment:g} %. Below it batches are too large or long prompts hold decoding up: see Tokens a step "
-            "on Models.",
-            in_time(slo.itl_s, metrics.ITL),
-            slo.attainment,
-        ),
+        *objectives.attained(slo),
         Panel(
             "request-rate",
             "Requests",
@@ -159,30 +103,6 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             least=None,
             empty="no gateway",
         ),
-    )
-
-
-def _burning(slug: str, title: str, what: str, indicator: slis.Indicator, objective: float) -> Panel:
-    windows = ("5m", "1h", "6h")
-    return Panel(
-        slug,
-        title,
-        f"How many times faster than it may the budget of {what} is spent: 1 spends it in just 30 days. At "
-        f"{FAST_BURN:g} over 1 h and 5 m somebody is called, at {SLOW_BURN:g} over 6 h a ticket is opened. Open the "
-        "alert's runbook; the row Time below and the errors say which model it is. It asks Prometheus' recording "
-        "rules.",
-        tuple(Query(indicator.ratio(window).at_least(0) / round(1 - objective, 9), window) for window in windows),
-        scale=Scale.NUMBER,
-        thresholds=(Threshold(SLOW_BURN, Colour.WARN), Threshold(FAST_BURN, Colour.BAD)),
-        empty="no traffic, or no recording rules",
-    )
-
-
-def _burn(slo: Slo) -> tuple[Panel, ...]:
-    return (
-        _burning("burn-errors", "Burn rate: availability", "failed requests", slis.ERRORS, slo.availability),
-        _burning("burn-ttft", "Burn rate: first token", "late first tokens", slis.TTFT, slo.attainment),
-        _burning("burn-itl", "Burn rate: next tokens", "late tokens", slis.ITL, slo.attainment),
     )
 
 

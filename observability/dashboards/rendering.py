@@ -20,7 +20,7 @@ _RECORDED = "A recording rule has summed over jobs and instances; its own expres
 EXCEPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("overview", slug): {"target-job-rule": _RECORDED, "target-instance-rule": _RECORDED}
     for slug in ("burn-errors", "burn-ttft", "burn-itl")
-}
+} | {("ray", "node-memory"): {"target-counter-agg-rule": "ray_node_mem_total is a gauge: what a node has."}}
 
 
 def render(fleet: Fleet | None = None, runbooks: str | None = None) -> dict[str, str]:

@@ -36,7 +36,7 @@ class GatewayProcess:
     def __init__(
         self, directory: Path, fleet: dict[str, Any], ready: bool = True, environ: dict[str, str] | None = None
     ) -> None:
-        self.port, self.admin_port = _ports(fleet.get("gateway", {}).get("workers", 1))
+        self.port, self.admin_port = ports_of(fleet.get("gateway", {}).get("workers", 1))
         path = directory / "fleet.yaml"
         path.write_text(yaml.safe_dump(fleet))
         self.log = directory / "gateway.log"
@@ -135,7 +135,7 @@ class GatewayProcess:
         return self.process.returncode
 
 
-def _ports(workers: int) -> tuple[int, int]:
+def ports_of(workers: int) -> tuple[int, int]:
     """A free port for clients, and one for operators with as many free ones behind it as there are workers more."""
     while True:
         port, admin = free_ports(2)

@@ -129,6 +129,7 @@ class Learning:
         ratios = self.calibration.ratios(now)
         lengths = self.lengths.expected(self._models, self._unit, now)
         show = self._instruments
+        answers: dict[tuple[str, ...], float] = {}
         for model_id, state in self._live.items():
             state.token_ratios = ratios.get(model_id, {})
             state.answer_tokens = {kind: length.mean for kind, length in lengths[model_id].items()}
@@ -138,7 +139,7 @@ class Learning:
                 show.token_ratio.set((model_id, language), state.token_ratios.get(language, 1.0))
             for (language, task), length in lengths[model_id].items():
                 for statistic, value in zip(length._fields, length, strict=True):
-                    show.answer_tokens.set((model_id, language, task or "none", statistic), value)
+                    answers[(model_id, language, task or "none", statistic)] = value
             meter = self.meters.get(model_id)
             state.measured = measured = meter.price(now) if meter is not None else None
             if measured is None:
@@ -153,6 +154,7 @@ class Learning:
                 show.price.set((model_id, "average", "output"), measured.average_output_usd)
                 show.price.set((model_id, "marginal", "input"), measured.marginal_input_usd)
                 show.price.set((model_id, "marginal", "output"), measured.marginal_output_usd)
+        show.answer_tokens.keep(answers)
         counted = self.calibration.observations, self.lengths.observations
         for kind, count, before in zip(("token_ratio", "answer_length"), counted, self._counted, strict=True):
             show.observations.add((kind,), count - before)

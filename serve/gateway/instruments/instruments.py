@@ -122,7 +122,7 @@ class Instruments:
 
     def lost(self, log: str, total: int) -> None:
         """So many entries of a log have been lost since the start."""
-        self.log_lost.values[(log,)] = total
+        self.log_lost.child((log,)).value = total
 
 
 def _zeros(counts: Counts, values: Iterable[str], *before: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from observability.labels import OTHER
 from serve.errors import UpstreamTimeout
 from serve.fleet import Fleet
+from serve.gateway.choice import Chosen
 from serve.gateway.instruments import bounds
-from serve.gateway.instruments.families import NONE
 from serve.gateway.instruments.instruments import Instruments
 from serve.gateway.moments import Moments
-from serve.gateway.record import Finished
+from serve.gateway.record import Discarded, Finished
 from serve.gateway.stream import Usage
 from serve.routing.cost import rates
-from serve.routing.records import Candidate, Decision
+from serve.routing.records import Candidate, Decision, LanguageSource, Rejection
 from serve.routing.reply import Judged, Verdict
 from serve.routing.table import TEMPLATED
 from serve.routing.words import word
@@ -20,48 +20,86 @@ from serve.routing.words import word
 NANO_PER_MTOK = 1e3  # a USD per million tokens is so many nano-USD a token
 
 
+class _Model:
+    """The children of one model."""
+
+    __slots__ = ("duration", "queue", "rejected", "ttft")
+
+    def __init__(self, to: Instruments, model: str) -> None:
+        self.duration, self.ttft, self.queue = (
+            times.child((model,)) for times in (to.duration, to.ttft, to.queue)
+        )  # fmt: skip
+        self.rejected = {code.value: to.rejections.child((model, code.value)) for code in Rejection}
+
+
+class _Pair:
+    """The children of one model and prompt language, and how many words a character of it is."""
+
+    __slots__ = ("cached", "cost", "given_up", "input", "known", "output", "read", "reference", "words", "written")
+
+    def __init__(self, to: Instruments, model: str, language: str, words: float) -> None:
+        pair = (model, language)
+        self.input, self.output, self.cached = (
+            to.tokens.child((*pair, direction)) for direction in ("input", "output", "cached_input")
+        )
+        self.read, self.written = (to.words.child((*pair, direction)) for direction in ("input", "output"))
+        self.cost, self.reference = to.cost.child(pair), to.reference_cost.child(pair)
+        self.known, self.given_up = to.quality_known.child(pair), to.quality_given_up.child(pair)
+        self.words = words
+
+    def used(self, usage: Usage) -> None:
+        """Counts an answer's tokens."""
+        self.input.value += usage.prompt_tokens
+        self.output.value += usage.completion_tokens
+        self.cached.value += usage.cached_tokens
+
+
 class Tally:
-    """Counts finished requests into the worker's instruments."""
+    """Counts finished requests into the worker's instruments. Children are looked up once, and held."""
 
     def __init__(self, instruments: Instruments, fleet: Fleet) -> None:
-        self._to = instruments
+        to = self._to = instruments
         self._reference = fleet.reference
         price = rates(fleet.model(fleet.reference))
         self._into = price.input_usd_per_mtok * NANO_PER_MTOK
         self._again = (price.cached_input_usd_per_mtok or 0.0) * NANO_PER_MTOK
         self._out = price.output_usd_per_mtok * NANO_PER_MTOK
-        self._models = {model.id: model for model in fleet.models}
-        self._per_model = {
-            model: tuple(times.child((model,)) for times in (instruments.duration, instruments.ttft, instruments.queue))
-            for model in self._models
-        }
-        self._decision = instruments.decision.child(NONE)
-        self._overhead = instruments.overhead.child(NONE)
-        # 1 / characters of a word read, by model and language, and 1 / tokens of one written.
-        self._words: dict[tuple[str, str], tuple[float, float]] = {}
+        self._fleet = {model.id: model for model in fleet.models}
+        self._models = {model: _Model(to, model) for model in self._fleet}
+        self._pairs: dict[tuple[str, str], _Pair] = {}
+        self._words_a_token: dict[tuple[str, str], float] = {}
+        self._tenants = {
+            tenant: ({outcome: to.tenant_requests.child((tenant, outcome)) for outcome in bounds.OUTCOMES},
+                     to.tenant_cost.child((tenant,)))
+            for tenant in (*to.tenants.names, OTHER)
+        }  # fmt: skip
+        self._sources = {source.value: to.language_source.child((source.value,)) for source in LanguageSource}
+        self._turns = {turn: to.stickiness.child((turn,)) for turn in (bounds.STAYED, bounds.MOVED, bounds.NEW)}
+        self._decision, self._overhead = to.decision.child(), to.overhead.child()
 
     def count(self, done: Finished) -> None:
         """One request is over."""
-        to, model, caller = self._to, done.model, done.caller
-        decision, status = done.decision, done.status or 500
+        to, model, caller, chosen = self._to, done.model, done.caller, done.chosen
+        decision = chosen.decision if chosen is not None else None
         language = to.language(decision.language.tag) if decision is not None else OTHER
         reason = decision.reason_code if decision is not None else "none"
-        to.requests.add((model or bounds.NO_MODEL, language, to.classes.of(caller.tenant_class), str(status), reason))
-        tenant = to.tenants.of(caller.tenant)
-        to.tenant_requests.add((tenant, self._outcome(done, status)))
-        if done.nano_usd:
-            to.tenant_cost.add((tenant,), done.nano_usd)
-        own, reference = self._decided(done, decision) if decision is not None else (None, None)
+        status = done.status or 500
+        to.requests.child(
+            (model or bounds.NO_MODEL, language, to.classes.of(caller.tenant_class), str(status), reason)
+        ).value += 1
+        outcomes, cost = self._tenants[to.tenants.of(caller.tenant)]
+        outcomes[self._outcome(done, status)].value += 1
+        cost.value += done.nano_usd
+        if chosen is None or decision is None:
+            return
+        own, reference = self._decided(done, chosen, decision)
         if model is None:
             return
         self._timed(done, model, language)
-        if decision is None:
-            return
-        if done.usage is not None:
-            sent = done.nano_usd - (done.discarded.nano_usd if done.discarded is not None else 0)
-            self._paid(done, done.usage, sent, model, language, own, reference)
+        if done.usage is not None and own is not None:
+            self._paid(done, chosen, done.usage, language, own, reference)
         if done.discarded is not None:
-            self._thrown_away(done, language)
+            self._thrown_away(done.discarded, decision, language)
         if done.judged is not None:
             self._checked(done.judged, model, decision)
 
@@ -81,73 +119,72 @@ class Tally:
         self._to.aborts.add((done.model or bounds.NO_MODEL, cause))
         return bounds.FAILED
 
-    def _decided(self, done: Finished, decision: Decision) -> tuple[Candidate | None, Candidate | None]:
+    def _decided(self, done: Finished, chosen: Chosen, decision: Decision) -> tuple[Candidate | None, Candidate | None]:
         """Counts the choice. The model that answered and the reference, as the decision saw them."""
-        to, chosen = self._to, done.chosen
-        assert chosen is not None
         self._decision.observe(chosen.seconds)
-        to.language_source.add((decision.language.source,))
+        self._sources[decision.language.source].value += 1
         if done.endpoint in TEMPLATED and decision.model is not None:
             cached = chosen.request.cached_characters
             stayed = bounds.STAYED if decision.model in cached else bounds.MOVED
-            to.stickiness.add((stayed if cached else bounds.NEW,))
+            self._turns[stayed if cached else bounds.NEW].value += 1
         own = reference = None
+        answered, wanted, models = done.model, self._reference, self._models
         for candidate in decision.candidates:
+            name = candidate.model
             if candidate.rejection is not None:
-                to.rejections.add((candidate.model, candidate.rejection))
-            if candidate.model == done.model:
+                models[name].rejected[candidate.rejection].value += 1
+            if name == answered:
                 own = candidate
-            if candidate.model == self._reference:
+            if name == wanted:
                 reference = candidate
         return own, reference
 
     def _timed(self, done: Finished, model: str, language: str) -> None:
-        duration, ttft, queue = self._per_model[model]
-        moments, trace, seconds = done.moments, done.trace_id, done.seconds
-        duration.observe(seconds)
+        to, moments, trace = self._models[model], done.moments, done.trace_id
+        seconds = moments.ended - moments.arrived
+        to.duration.observe(seconds)
         first = done.first_byte_s
         if first is not None:
-            ttft.observe(first)
+            to.ttft.observe(first)
             self._to.language_ttft.child((language,)).observe(first)
         queued, own = queue_s(moments, model), overhead_s(moments, model)
         if queued is not None:
-            queue.observe(queued)
+            to.queue.observe(queued)
         if own is not None:
             self._overhead.observe(own)
         if trace:
-            duration.exemplify(seconds, trace, done.at)
+            to.duration.exemplify(seconds, trace, done.at)
             if first is not None:
-                ttft.exemplify(first, trace, done.at)
+                to.ttft.exemplify(first, trace, done.at)
             if own is not None:
                 self._overhead.exemplify(own, trace, done.at)
 
     def _paid(
         self,
         done: Finished,
+        chosen: Chosen,
         usage: Usage,
-        nano_usd: int,
-        model: str,
         language: str,
-        own: Candidate | None,
+        own: Candidate,
         reference: Candidate | None,
     ) -> None:
         """Tokens, words, money and quality of the answer that was sent."""
-        to, pair = self._to, (model, language)
-        self._tokens(usage, model, language)
-        to.cost.add(pair, nano_usd)
-        decision, chosen = done.decision, done.chosen
-        if decision is None or chosen is None or own is None:
-            return
-        read, _ = self._words.get(pair) or self._word(pair)
-        answer = (model, to.language(decision.language.answer))
-        _, written = self._words.get(answer) or self._word(answer)
-        to.words.add((model, language, "input"), chosen.request.characters * read)
-        to.words.add((model, language, "output"), usage.completion_tokens * written)
-        if reference is not None:
-            to.reference_cost.add(pair, nano_usd if own is reference else self._on_reference(usage, own, reference))
+        model = own.model
+        pair = self._pair(model, language)
+        pair.used(usage)
+        nano_usd = done.nano_usd - (done.discarded.nano_usd if done.discarded is not None else 0)
+        pair.cost.value += nano_usd
+        pair.read.value += chosen.request.characters * pair.words
+        answer = self._to.language(chosen.decision.language.answer)
+        pair.written.value += usage.completion_tokens * self._a_token(model, answer)
+        if own is reference:
+            pair.reference.value += nano_usd
+        elif reference is not None:
+            pair.reference.value += self._on_reference(usage, own, reference)
         if own.quality is not None and done.error is None:
-            to.quality_known.add(pair)
-            to.quality_given_up.add(pair, max(-own.quality, 0.0))
+            pair.known.value += 1
+            if own.quality < 0:
+                pair.given_up.value -= own.quality
 
     def _on_reference(self, usage: Usage, own: Candidate, reference: Candidate) -> int:
         """Nano-USD of the same answer there: the counted tokens, times what was expected of it for each expected here.
@@ -157,32 +194,33 @@ class Tally:
         fresh = (usage.prompt_tokens - usage.cached_tokens) * self._into + usage.cached_tokens * self._again
         return round(fresh * more_in + usage.completion_tokens * self._out * more_out)
 
-    def _tokens(self, usage: Usage, model: str, language: str) -> None:
-        tokens = self._to.tokens
-        tokens.add((model, language, "input"), usage.prompt_tokens)
-        tokens.add((model, language, "output"), usage.completion_tokens)
-        if usage.cached_tokens:
-            tokens.add((model, language, "cached_input"), usage.cached_tokens)
-
-    def _word(self, pair: tuple[str, str]) -> tuple[float, float]:
-        one = word(self._models[pair[0]], pair[1])
-        found = self._words[pair] = 1 / one.characters, 1 / one.written_tokens
+    def _pair(self, model: str, language: str) -> _Pair:
+        found = self._pairs.get((model, language))
+        if found is None:
+            words = 1 / word(self._fleet[model], language).characters
+            found = self._pairs[(model, language)] = _Pair(self._to, model, language, words)
         return found
 
-    def _thrown_away(self, done: Finished, language: str) -> None:
+    def _a_token(self, model: str, language: str) -> float:
+        """Words that a token of an answer in that language is."""
+        found = self._words_a_token.get((model, language))
+        if found is None:
+            found = 1 / word(self._fleet[model], language).written_tokens
+            self._words_a_token[(model, language)] = found
+        return found
+
+    def _thrown_away(self, discarded: Discarded, decision: Decision, language: str) -> None:
         """An answer that was paid and not sent: its tokens and its cost belong to the model that gave it."""
-        discarded, decision = done.discarded, done.decision
-        assert discarded is not None
-        assert decision is not None
+        pair = self._pair(discarded.model, language)
         if discarded.usage is not None:
-            self._tokens(discarded.usage, discarded.model, language)
-        self._to.cost.add((discarded.model, language), discarded.nano_usd)
+            pair.used(discarded.usage)
+        pair.cost.value += discarded.nano_usd
         self._checked(discarded.judged, discarded.model, decision)
 
     def _checked(self, judged: Judged, model: str, decision: Decision) -> None:
         if judged.verdict is not Verdict.UNKNOWN:
             labels = (model, self._to.language(decision.language.answer))
-            self._to.checked.add(labels)
+            self._to.checked.child(labels).value += 1
             if judged.verdict is Verdict.WRONG:
                 self._to.wrong_language.add(labels)
 

@@ -41,11 +41,11 @@ class Account:
         return Account(+self.requests, +self.input, +self.output, +self.nano_usd)
 
 
-def of_prometheus(prometheus: Prometheus, instance: str) -> Account:
-    """What the gateway of that instance has counted since it started, as Prometheus has it."""
+def of_prometheus(prometheus: Prometheus, instance: str, at: float) -> Account:
+    """What the gateway of that instance had counted since it started, as Prometheus has it at that time."""
 
     def by_model(metric: Metric, **matchers: str | Matches) -> Counter[str]:
-        found = prometheus.query(series(metric, instance=instance, **matchers).by("model").text)
+        found = prometheus.query(series(metric, instance=instance, **matchers).by("model").text, at)
         scale = NANO if metric is metrics.COST else 1
         return Counter({one["metric"]["model"]: round(float(one["value"][1]) * scale) for one in found})
 
@@ -54,7 +54,7 @@ def of_prometheus(prometheus: Prometheus, instance: str) -> Account:
         Counter(
             {
                 (one["metric"]["model"], one["metric"]["status"]): round(float(one["value"][1]))
-                for one in prometheus.query(reached.text)
+                for one in prometheus.query(reached.text, at)
             }
         ),
         by_model(metrics.TOKENS, direction="input"),
@@ -63,9 +63,9 @@ def of_prometheus(prometheus: Prometheus, instance: str) -> Account:
     ).positive()
 
 
-def statuses(prometheus: Prometheus, instance: str) -> Counter[int]:
-    """All requests by status, those that reached no model included."""
-    found = prometheus.query(series(metrics.REQUESTS, instance=instance).by("status").text)
+def statuses(prometheus: Prometheus, instance: str, at: float) -> Counter[int]:
+    """All requests by status until then, those that reached no model included."""
+    found = prometheus.query(series(metrics.REQUESTS, instance=instance).by("status").text, at)
     return Counter({int(one["metric"]["status"]): round(float(one["value"][1])) for one in found})
 
 

@@ -41,6 +41,7 @@ class Lived:
     second: Tally = field(default_factory=Tally)
     alerts: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # states by alert and model
     scaled_to: int = 0
+    took_s: dict[str, float] = field(default_factory=dict)  # by part
 
 
 class Day:
@@ -58,23 +59,26 @@ class Day:
             try:
                 self._settle()
                 instance = f"127.0.0.1:{self.stack.state.ports.admin}"
-                self.lived.before = accounts.statuses(self.prometheus, instance)
-                self.second.worst_day()
+                self.lived.before = accounts.statuses(self.prometheus, instance, self.lived.ended)
+                self._part("second gateway", self.second.worst_day)
                 self.second.big.health = 503  # from here on: long enough down for an alert to fire
-                down_since = time.monotonic()
-                self._ordinary()
+                self._part("traffic", self._ordinary)
                 with ThreadPoolExecutor(2) as beside:
-                    for happened in [beside.submit(self._kill), beside.submit(self._scale)]:
-                        happened.result()
-                while ("ParlanceEngineDown", "big") not in self._firing():
-                    assert time.monotonic() - down_since < 240, "the alert on a dead engine does not fire"
-                    time.sleep(1)
+                    kill = beside.submit(self._part, "engine killed", self._kill)
+                    scale = beside.submit(self._part, "scaled", self._scale)
+                    kill.result(), scale.result()
+                self._part("alert", self._await_alert)
                 self.second.big.health = 200
                 self._settle()
             finally:
                 self.second.stop()
         self.lived.second = self.second.tally
         return self.lived
+
+    def _part(self, name: str, work: Callable[[], None]) -> None:
+        began = time.monotonic()
+        work()
+        self.lived.took_s[name] = round(time.monotonic() - began, 1)
 
     def _ordinary(self) -> None:
         """All languages, paths and mistakes of callers, in a mixture."""
@@ -120,6 +124,12 @@ class Day:
             return self.lived.scaled_to > 1
 
         self._until(grown, 300, f"{GROWING} was not given a second replica")
+
+    def _await_alert(self) -> None:
+        """Until the alert on the second gateway's dead engine fires: two minutes after its death."""
+        self._until(
+            lambda: ("ParlanceEngineDown", "big") in self._firing(), 240, "no alert on a dead engine", every_s=1
+        )
 
     def _settle(self) -> None:
         """Waits until Prometheus has scraped both gateways after the last request, and evaluated the rules on that."""

@@ -43,9 +43,10 @@ class Prometheus:
             said = error.read().decode(errors="replace")
             raise AssertionError(f"{path} {words.get('query', '')}: {said}") from error
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series of an instant query: `metric` (labels) and `value` ([when, text])."""
-        data = self.get("query", query=expression)
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series of an instant query, now or at that time: `metric` (labels) and `value` ([when, text])."""
+        when = {} if at is None else {"time": f"{at:.3f}"}
+        data = self.get("query", query=expression, **when)
         assert data["resultType"] == "vector", f"{expression}: {data['resultType']}"
         result: list[dict[str, Any]] = data["result"]
         return result

@@ -87,10 +87,10 @@ def test_the_autoscaler_scaled(lived: Lived) -> None:
     assert lived.scaled_to == 2, GROWING
 
 
-def agree(prometheus: Prometheus, instance: str, state_dir: Path, since: float, clients: Tally) -> None:
+def agree(prometheus: Prometheus, lived: Lived, instance: str, state_dir: Path, since: float, clients: Tally) -> None:
     """Prometheus, decision log and ledger say the same of this gateway; and of each answer what its client was told."""
     found = accounts.entries(state_dir, since)
-    scraped, logged = accounts.of_prometheus(prometheus, instance), accounts.of_log(found)
+    scraped, logged = accounts.of_prometheus(prometheus, instance, lived.ended), accounts.of_log(found)
     assert scraped == logged
     assert accounts.of_ledger(state_dir, since) == logged
     by_id = {entry.id: entry.outcome for entry in found}
@@ -108,21 +108,23 @@ def test_the_numbers_agree(
     prometheus: Prometheus, lived: Lived, observed: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state_dir, instance = observed.store.root / "gateway", f"127.0.0.1:{observed.state.ports.admin}"
-    agree(prometheus, instance, state_dir, observed.state.started_at, lived.tally)
+    agree(prometheus, lived, instance, state_dir, observed.state.started_at, lived.tally)
     # Requests for paths that do not exist are errors, and no requests for a model.
     strays = lived.tally.codes()["unknown_url"]
     sent = lived.tally.statuses() - Counter({404: strays})
-    assert accounts.statuses(prometheus, instance) - lived.before == sent
+    assert accounts.statuses(prometheus, instance, lived.ended) - lived.before == sent
     with capsys.disabled():
         money = sum(lived.tally.nano_usd().values()) / accounts.NANO
         tokens = {direction: sum(by_model.values()) for direction, by_model in lived.tally.tokens().items()}
-        print(f"\n{sum(sent.values())} requests {dict(sent)}, tokens {tokens}, {money:.9f} USD: all books agree")
+        print(f"\n{sum(sent.values())} requests by status {dict(sent)}")
+        print(f"tokens {tokens}, {money:.9f} USD: the clients, Prometheus, the decision log and the ledger agree")
+        print(f"seconds: {lived.took_s}")
 
 
 def test_the_numbers_of_a_bad_day_agree(prometheus: Prometheus, lived: Lived) -> None:
     """Cut and stalled streams, retries, refusals for keys, budgets and load, slow readers."""
-    agree(prometheus, lived.second_target, lived.second_state, lived.began, lived.second)
-    assert accounts.statuses(prometheus, lived.second_target) == lived.second.statuses()
+    agree(prometheus, lived, lived.second_target, lived.second_state, lived.began, lived.second)
+    assert accounts.statuses(prometheus, lived.second_target, lived.ended) == lived.second.statuses()
 
 
 def test_series_are_few(prometheus: Prometheus, lived: Lived, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from serve.gateway.instruments import Instruments
 from serve.gateway.instruments.tally import Tally
 from serve.gateway.journal import Journal
 from serve.gateway.learning import Learning
+from serve.gateway.ledger.opening import open_ledger
 from serve.gateway.prefixes import Prefixes
 from serve.gateway.reply_check import ReplyCheck
 from serve.gateway.retry import RetryBudget
@@ -54,10 +55,16 @@ class Worker:
     """State of one gateway process. Made inside the event loop."""
 
     def __init__(
-        self, fleet: Fleet, keys: KeysFile | None, log_descriptor: int, state_dir: Path | None = None
+        self,
+        fleet: Fleet,
+        keys: KeysFile | None,
+        journal: Journal,
+        state_dir: Path | None = None,
+        shared_dir: Path | None = None,
     ) -> None:
-        """`state_dir` is where it keeps what it learns and the decision log; None: nowhere. Raises LocalError when that
-        directory cannot be written to."""
+        """`state_dir` is where it keeps what it learns and the decision log; None: nowhere. `shared_dir` is what all
+        workers of a gateway keep together; the same where there is one. Raises LocalError when a directory cannot be
+        written to."""
         self.fleet = fleet
         self.settings = fleet.gateway
         self.loop = asyncio.get_running_loop()
@@ -78,6 +85,9 @@ class Worker:
             alone=one_tenant or self.settings.trusted_tenants,
             path=state_dir / LEARNT if state_dir is not None else None,
         )
+        self.journal = journal
+        self.shared_dir = shared_dir
+        self.ledger = open_ledger(self.settings.ledger, keys, shared_dir, self.instruments)
         self.recent = Recent()
         self.traces = tracing(self.settings.traces, {name: _target(u) for name, u in self.upstreams.items()})
         self.book = Book(
@@ -103,6 +113,7 @@ class Worker:
         prepare(self.fleet)  # a second of reading the language model, which no client shall wait for
         self.health.start()
         self.learning.start()
+        self.ledger.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
 
     async def stop(self, limit_s: float = 1.0) -> None:
@@ -114,7 +125,9 @@ class Worker:
         for upstream in self.upstreams.values():
             upstream.pool.close()
         self.book.flush()
+        await self.journal.close()
         await self.learning.stop()
+        await self.ledger.stop()
         if self.decisions is not None:
             self.decisions.close()
         if self.traces is not None:

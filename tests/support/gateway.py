@@ -50,7 +50,7 @@ class GatewayProcess:
         self._wait("/readyz" if ready else "/healthz")
 
     def _wait(self, path: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the gateway stopped: {self.log.read_text()}")

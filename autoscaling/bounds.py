@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autoscaling.history import History, ModelHistory
-from autoscaling.plan import Code, ModelPlan, Plan, Policy, Reason, scaled
+from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
+from autoscaling.policy import Policy
 from autoscaling.snapshot import Cause, Seen, Snapshot
 from serve.fleet import Fleet, Model
 from serve.fleet.autoscaling import Pace
@@ -81,7 +82,8 @@ def _windowed(
 
 def _paced(now: float, wanted: int, target: int, past: ModelHistory, pace: Pace, reason: Reason) -> tuple[int, Reason]:
     """`wanted` as far as a period allows: at most `up` above its lowest target, at most `down` below its highest."""
-    targets = [target, *(r.target for r in past.since(now - pace.period_s) if r.target is not None)]
+    told = (n for r in past.since(now - pace.period_s) for n in (r.before, r.target) if n is not None)
+    targets = [target, *told]
     highest, lowest = max(target, min(targets) + pace.up), min(target, max(targets) - pace.down)
     if wanted > highest:
         words = f"{wanted} are needed, {pace.up} may be added in {pace.period_s:g} s: {reason.words}"

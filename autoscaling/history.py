@@ -21,13 +21,15 @@ MARGIN_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round of one model: what arrived (output tokens a second), what was needed, and the target after the plan;
-    None where it was not known. `saturated`: every replica of the target ran, and a request a replica waited."""
+    """One round of one model: what arrived (output tokens a second), what was needed, the target that the plan wants
+    and the one that it found; None where it was not known. `saturated`: every replica of the target ran, and a request
+    for each of them waited."""
 
     at: float
     arriving: float | None = None
     needed: int | None = None
     target: int | None = None
+    before: int | None = None
     saturated: bool = False
 
 
@@ -107,7 +109,7 @@ def _after(
     steady = replicas is not None and replicas.running == replicas.target == replicas.held > 0
     waiting = seen.waiting.value if seen.waiting.value is not None else 0.0
     saturated = steady and replicas is not None and waiting >= replicas.running
-    latest = Round(now, planned.arriving, planned.needed, planned.wanted, saturated)
+    latest = Round(now, planned.arriving, planned.needed, planned.wanted, planned.target, saturated)
     keep_s = max(
         settings.pace.scale_down_window_s,
         settings.pace.period_s,

@@ -1,17 +1,13 @@
-"""What is wanted, and why: the records that policies make, and what a policy is."""
+"""What is wanted, and why: the records that policies make."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
 
-from autoscaling.snapshot import Cause, Snapshot
+from autoscaling.snapshot import Cause
 from serve.fleet import Fleet, Model
-
-if TYPE_CHECKING:
-    from autoscaling.history import History
 
 
 class Code(StrEnum):
@@ -68,21 +64,6 @@ class Plan:
     at: float
     policy: str
     models: Mapping[str, ModelPlan] = field(default_factory=dict)
-
-
-class Policy(Protocol):
-    """Decides from records alone: no clock, no network, no memory of its own.
-
-    `needed` of its plans may be any number; `autoscaling.bounds.Bounded` turns it into `wanted` by bounds, pace and
-    scale-down window, and holds what a policy is blind for. A policy may look at all models together.
-    """
-
-    @property
-    def name(self) -> str:
-        """As `autoscaling.policy` of the fleet names it."""
-
-    def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
-        """The plan for this moment. `history` ends before it."""
 
 
 def scaled(fleet: Fleet) -> tuple[Model, ...]:

@@ -1,8 +1,8 @@
 """Policies by their names in the fleet description."""
 
-from autoscaling.plan import Policy
 from autoscaling.policies.static import Static
 from autoscaling.policies.token_work import TokenWork
+from autoscaling.policy import Policy
 
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in (TokenWork(), Static())}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -66,7 +67,8 @@ class Day:
                 with ThreadPoolExecutor(2) as beside:
                     kill = beside.submit(self._part, "engine killed", self._kill)
                     scale = beside.submit(self._part, "scaled", self._scale)
-                    kill.result(), scale.result()
+                    kill.result()
+                    scale.result()
                 self._part("alert", self._await_alert)
                 self.second.big.health = 200
                 self._settle()
@@ -97,18 +99,15 @@ class Day:
 
     def _kill(self) -> None:
         """Kills an engine, and asks it and `auto` until it answers again."""
+        asked = itertools.cycle(traffic.every_language())
+
+        def answers() -> bool:
+            self._send(list(itertools.islice(asked, 4)), clients=2)
+            return self._send([traffic.chat("Ciao a tutti", VICTIM)]).got[0].status == 200
+
         engine_core(self.stack, VICTIM).kill()
-        self._until(
-            lambda: self._send([traffic.chat("Kia ora", VICTIM), traffic.chat("Hei")]).answered()[VICTIM] == 0,
-            30,
-            f"nobody noticed that {VICTIM} is dead",
-        )
-        self._until(
-            lambda: self._send([traffic.chat("Kia ora", VICTIM)]).answered()[VICTIM] == 1,
-            300,
-            f"{VICTIM} did not come back",
-            every_s=1,
-        )
+        self._until(lambda: not answers(), 30, f"nobody noticed that {VICTIM} is dead")
+        self._until(answers, 300, f"{VICTIM} did not come back", every_s=2)
 
     def _scale(self) -> None:
         """Work for one model until the autoscaler has given it a second replica, and that runs."""

@@ -15,6 +15,7 @@ from serve.gateway.choice import Chosen, choose, no_model
 from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
 from serve.gateway.instruments.bounds import CLIENT_LEFT, SLOW_CLIENT
+from serve.gateway.ledger.account import Hold
 from serve.gateway.moments import Attempt, Moments
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
 from serve.gateway.reading import read_all, read_body
@@ -56,6 +57,7 @@ class Job:
         "endpoint",
         "exchange",
         "headers",
+        "hold",
         "left",
         "moments",
         "parsed",
@@ -83,6 +85,7 @@ class Job:
         self.parsed: Parsed | None = None
         self.chosen: Chosen | None = None
         self.exchange: Exchange | None = None
+        self.hold: Hold | None = None  # None: the tenant has no budget
         self.left = False
         self.attempts = 0
         self.reply = Reply(self)
@@ -137,6 +140,9 @@ class Job:
         self.moments.read = perf_counter()
         parsed = self.parsed = parse(body, self.endpoint, self.headers, limits)
         decision = self._decide(parsed)
+        account = worker.ledger.of(self.caller.tenant)
+        if account is not None:
+            self.hold = Hold(account, len(body))
         await self._dispatch(parsed, decision)
 
     def _decide(self, parsed: Parsed) -> Decision:
@@ -159,8 +165,11 @@ class Job:
         position = 0
         while True:
             upstream = worker.upstreams[ranking[position % len(ranking)]]
-            self.attempts += 1
             try:
+                if self.hold is not None:
+                    paid = self.reply.held is not None
+                    await worker.ledger.reserve(self.hold, upstream, parsed, decision, beside=paid)
+                self.attempts += 1
                 return await self._attempt(upstream, parsed, decision)
             except WrongLanguage:
                 worker.instruments.retried(upstream.model.id, WrongLanguage.code)
@@ -263,25 +272,25 @@ class Job:
         moments.ended = perf_counter()
         if reply.usage is not None and reply.model is not None and self.parsed is not None:
             self.worker.prefixes.read(self.caller.tenant, self.parsed.prefixes, reply.model, monotonic())
-        self.worker.book.add(
-            Finished(
-                time(),
-                self.request_id,
-                self.decision_id,
-                self.endpoint,
-                reply.status,
-                self.caller,
-                self.attempts,
-                reply.model,
-                self.chosen,
-                moments,
-                reply.usage,
-                reply.nano_usd,
-                error,
-                reply.words,
-                reply.judged,
-                reply.discarded,
-                trace_id=self.trace.hex_id if self.trace is not None and self.trace.sampled else "",
-                trace=self.trace,
-            )
+        done = Finished(
+            time(),
+            self.request_id,
+            self.decision_id,
+            self.endpoint,
+            reply.status,
+            self.caller,
+            self.attempts,
+            reply.model,
+            self.chosen,
+            moments,
+            reply.usage,
+            reply.nano_usd,
+            error,
+            reply.words,
+            reply.judged,
+            reply.discarded,
+            trace_id=self.trace.hex_id if self.trace is not None and self.trace.sampled else "",
+            trace=self.trace,
         )
+        self.worker.ledger.settle(done, self.hold)
+        self.worker.book.add(done)

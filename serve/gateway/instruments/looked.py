@@ -27,6 +27,7 @@ def look(worker: Worker) -> None:
             certificates[(model_id,)] = expires
     to.certificate_expiry.keep(certificates)
     to.key_expiry.keep(key_expiries(worker))
+    worker.ledger.show()
     to.input_time.keep({(name,): at for name, at in input_times(worker).items()})
 
 

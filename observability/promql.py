@@ -99,6 +99,10 @@ class Expr:
             raise ValueError(f"{self.text} has labels: {sorted(self.labels)}")
         return Expr(f"scalar({self.text})", None, self.metrics)
 
+    def rounded(self) -> Expr:
+        """To whole numbers: an increase over a window is extrapolated, and counts 4.13 requests."""
+        return Expr(f"round({self.text})", self.labels, self.metrics)
+
     def absolute(self) -> Expr:
         """Without the sign."""
         return Expr(f"abs({self.text})", self.labels, self.metrics)

@@ -47,9 +47,9 @@ def _chosen(matchers: Mapping[str, str | Matches]) -> dict[str, Any]:
     return {**CHOSEN, **matchers}
 
 
-def each_second(metric: Metric, *by: str, suffix: str = "", window: str = PANEL, **matchers: str | Matches) -> Expr:
+def each_second(metric: Metric, *by: str, suffix: str = "", **matchers: str | Matches) -> Expr:
     """Increase a second of a counter (or of a histogram's `_count` or `_sum`), summed by labels over workers."""
-    return rate(metric, window, suffix, **_chosen(matchers)).by(*by)
+    return rate(metric, PANEL, suffix, **_chosen(matchers)).by(*by)
 
 
 def in_range(metric: Metric, *by: str, suffix: str = "", **matchers: str | Matches) -> Expr:
@@ -57,16 +57,25 @@ def in_range(metric: Metric, *by: str, suffix: str = "", **matchers: str | Match
     return increase(metric, RANGE, suffix, **_chosen(matchers)).by(*by)
 
 
-def seen(metric: Metric, *by: str, window: str = PANEL, **matchers: str | Matches) -> Expr:
+def seen(metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
     """`each_second`, without the series that did not move in the dashboard's range."""
-    moved = increase(metric, RANGE, at_end=True, **_chosen(matchers)).by(*by).above(0)
-    return each_second(metric, *by, window=window, **_chosen(matchers)).and_(moved)
+    return only_seen(each_second(metric, *by, **_chosen(matchers)), metric, *by, **matchers)
 
 
 def busiest(count: int, metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
     """`each_second` of the series that moved most in the dashboard's range: the same ones at every step."""
     most = increase(metric, RANGE, at_end=True, **_chosen(matchers)).by(*by).top(count)
     return each_second(metric, *by, **_chosen(matchers)).and_(most)
+
+
+def counted(metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
+    """How often something happened in the dashboard's range, in whole numbers, summed by labels over workers."""
+    return in_range(metric, *by, **_chosen(matchers)).rounded()
+
+
+def only_seen(expr: Expr, metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
+    """An expression by labels, without the series for which a counter did not move in the dashboard's range."""
+    return expr.and_(increase(metric, RANGE, at_end=True, **_chosen(matchers)).by(*by).above(0))
 
 
 def amount(metric: Metric, *by: str, **matchers: str | Matches) -> Expr:

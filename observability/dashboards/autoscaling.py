@@ -8,6 +8,7 @@ from observability.dashboards.asking import (
     MODEL,
     QUANTILES,
     age,
+    counted,
     each_second,
     in_range,
     largest,
@@ -150,7 +151,7 @@ def _changes() -> tuple[Panel, ...]:
             "Replicas added and taken",
             "Over the range. Many of both at one model: the plan swings; a longer scale-down window or a smaller step "
             "calms it. Each start costs a cold start.",
-            (Query(in_range(scaler.CHANGES, "model", "direction", **MODEL), "{{model}}, {{direction}}"),),
+            (Query(counted(scaler.CHANGES, "model", "direction", **MODEL).above(0), "{{model}}, {{direction}}"),),
             Kind.BARS,
             Scale.COUNT,
             width=6,

@@ -25,7 +25,7 @@ def drawn(panel: Panel, source: models.DataSourceRef) -> Any:
     builder.unit(panel.unit.value).no_value(panel.empty or NO_DATA).mappings(_mappings(panel))
     if panel.kind is not Kind.HEATMAP:
         builder.thresholds(_thresholds(panel))
-        if panel.least is not None:
+        if panel.least is not None and not panel.logarithmic:  # a logarithm has no 0
             builder.min(panel.least)
         if panel.most is not None:
             builder.max(panel.most)
@@ -91,6 +91,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
     )
     if panel.stacked:
         builder.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
+    if panel.logarithmic:
+        builder.scale_distribution(common.ScaleDistributionConfig().type(look.ScaleDistribution.LOG).log(10))
     if panel.thresholds:
         builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(look.GraphTresholdsStyleMode.DASHED))
     return builder

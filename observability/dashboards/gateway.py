@@ -8,7 +8,7 @@ from observability.dashboards.asking import (
     amount,
     buckets,
     count,
-    in_range,
+    counted,
     left,
     percentile,
     percentiles,
@@ -177,7 +177,7 @@ def _losses() -> tuple[Panel, ...]:
             "Log entries lost in the range",
             "Entries of the journal or the decision log that could not be written: a full disk, or a reader of "
             "standard output that hangs. Answers go on; their records are gone.",
-            (Query(in_range(metrics.LOG_LOST, "log"), "{{log}}"),),
+            (Query(counted(metrics.LOG_LOST, "log"), "{{log}}"),),
             Kind.STAT,
             Scale.COUNT,
             width=6,

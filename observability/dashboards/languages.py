@@ -9,10 +9,13 @@ from observability.dashboards.asking import (
     MODEL,
     average,
     busiest,
+    counted,
     each_second,
     in_range,
+    only_seen,
     percentile,
     percentile_in_range,
+    seen,
 )
 from observability.dashboards.panel import (
     Colour,
@@ -72,8 +75,8 @@ def _table() -> Panel:
         "is cheaper at the same price a token), does it answer in another language (raise its floor, or take the "
         "language from the model's `languages`)? Then look at its lines below.",
         (
-            Query(in_range(metrics.REQUESTS, "language", **chosen).above(0), "Requests", Scale.COUNT),
             Query(cost.above(0), "Cost", Scale.USD),
+            Query(counted(metrics.REQUESTS, "language", **chosen).above(0), "Requests", Scale.COUNT),
             Query(cost.per(words) * 1000, "Cost of 1,000 words", Scale.USD),
             Query(1 - cost.per(reference), "Saved", Scale.SHARE),
             Query(
@@ -115,7 +118,7 @@ def _cost() -> tuple[Panel, ...]:
             "Saved an hour",
             "What the answers would have cost on the reference model, less what they cost. Negative: the answers "
             "of that language went to something dearer than the reference; Reasons on Routing says why.",
-            (Query((reference - cost) * HOUR_S, "{{language}}"),),
+            (Query(only_seen((reference - cost) * HOUR_S, metrics.WORDS, "language", **chosen), "{{language}}"),),
             scale=Scale.USD,
             least=None,
         ),
@@ -138,7 +141,7 @@ def _use() -> tuple[Panel, ...]:
     chosen = MODEL | LANGUAGE
     requests = each_second(metrics.REQUESTS, "model", **chosen)
     every = each_second(metrics.REQUESTS, **chosen)
-    words = each_second(metrics.WORDS, "language", "direction", **chosen)
+    words = seen(metrics.WORDS, "language", **chosen)
     return (
         Panel(
             "requests",
@@ -164,7 +167,7 @@ def _use() -> tuple[Panel, ...]:
             "Words",
             "Words a second, read and written, in languages without spaces as many as an English text of the same "
             "content has. What the cost is divided by.",
-            (Query(words, "{{language}}, {{direction}}"),),
+            (Query(words, "{{language}}"),),
             scale=Scale.PER_SECOND,
         ),
     )
@@ -214,7 +217,7 @@ def _tokens() -> tuple[Panel, ...]:
     chosen = MODEL | LANGUAGE
     tokens = each_second(metrics.TOKENS, "model", "language", direction="output", **chosen)
     words = each_second(metrics.WORDS, "model", "language", direction="output", **chosen)
-    checked = each_second(metrics.REPLIES_CHECKED, "language", **chosen)
+    checked = seen(metrics.REPLIES_CHECKED, "language", **chosen)
     return (
         Panel(
             "tokens-per-word",

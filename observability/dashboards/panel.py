@@ -123,6 +123,7 @@ class Panel:
     thresholds: tuple[Threshold, ...] = ()
     states: tuple[State, ...] = ()
     stacked: bool = False
+    logarithmic: bool = False
     least: float | None = 0
     most: float | None = None
     key: str = ""  # of a table: the label that its rows are
@@ -156,7 +157,8 @@ class Panel:
     @property
     def instant(self) -> bool:
         """Whether it asks for the values at the end of the range alone."""
-        return self.kind in (Kind.BARS, Kind.TABLE) or any("$__range" in query.expr.text for query in self.queries)
+        sums_up = any("$__range" in query.expr.text for query in self.queries)
+        return self.kind in (Kind.BARS, Kind.TABLE) or (self.kind is Kind.STAT and sums_up)
 
 
 @dataclass(frozen=True, slots=True)

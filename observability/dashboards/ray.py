@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability import foreign
-from observability.dashboards.asking import CHOSEN, amount, count, each_second, in_range, largest, seen
+from observability.dashboards.asking import CHOSEN, amount, count, counted, each_second, largest, seen
 from observability.dashboards.panel import (
     Colour,
     Dashboard,
@@ -130,7 +130,7 @@ def _serve() -> tuple[Panel, ...]:
             "Replicas that started in the range",
             "More than the plan's changes (Autoscaling): replicas die and come back; Ray's dashboard has the log "
             "of the one that died. Starts that repeat every few minutes are a loop that only a person ends.",
-            (Query(in_range(foreign.SERVE_REPLICA_STARTS, "application"), "{{application}}"),),
+            (Query(counted(foreign.SERVE_REPLICA_STARTS, "application"), "{{application}}"),),
             Kind.BARS,
             Scale.COUNT,
             base=Colour.NEUTRAL,

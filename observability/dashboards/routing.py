@@ -26,7 +26,6 @@ from observability.dashboards.panel import (
     Variable,
     targets,
 )
-from observability.promql import like
 from serve.fleet.slo import Slo
 
 # The design's goal for an ordinary prompt.
@@ -141,28 +140,24 @@ def _deciding() -> tuple[Panel, ...]:
 
 
 def _inputs() -> tuple[Panel, ...]:
-    price = largest(metrics.PRICE, "model", "basis", "direction", basis=like("list|marginal"), **MODEL) * 1_000_000
+    price = largest(metrics.PRICE, "model", "basis", direction="output", **MODEL) * 1_000_000
     return (
         Panel(
             "price",
-            "Price of a million tokens",
-            "What decisions pay: list, or the marginal price of GPU hours over what they served. A marginal price "
+            "Price of a million output tokens",
+            "What decisions pay: list, average or marginal price of GPU hours over what they served. A marginal price "
             "near 0 is an idle replica that wants work; one above the list price is a replica that is full.",
-            (Query(price, "{{model}}, {{basis}}, {{direction}}"),),
+            (Query(price, "{{model}}, {{basis}}"),),
             scale=Scale.USD,
             width=6,
         ),
         Panel(
             "answer-tokens",
             "Expected length of an answer",
-            "Median by model and language, as learnt. A model that talks twice as much costs twice as much: the router "
-            "counts that in. A jump is other traffic, or a model that no longer stops.",
-            (
-                Query(
-                    average(metrics.ANSWER_TOKENS, "model", "language", statistic="p50", **MODEL, **LANGUAGE),
-                    "{{language}}: {{model}}",
-                ),
-            ),
+            "Median tokens by model, as learnt, over the chosen languages (choose one at the top for its own). A model "
+            "that talks twice as much costs twice as much: the router counts that in. A jump is other traffic, or a "
+            "model that no longer stops.",
+            (Query(average(metrics.ANSWER_TOKENS, "model", statistic="p50", **MODEL, **LANGUAGE), "{{model}}"),),
             width=6,
             empty="nothing learnt",
         ),
@@ -184,5 +179,6 @@ def _inputs() -> tuple[Panel, ...]:
             (Query(age(metrics.INPUT_TIME, "input"), "{{input}}"),),
             scale=Scale.SECONDS,
             width=6,
+            logarithmic=True,
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability import metrics
-from observability.dashboards.asking import HOUR_S, TENANT, amount, each_second, in_range, largest, seen
+from observability.dashboards.asking import HOUR_S, TENANT, amount, counted, each_second, in_range, largest, seen
 from observability.dashboards.panel import (
     Colour,
     Dashboard,
@@ -57,7 +57,7 @@ def _budgets() -> tuple[Panel, ...]:
                 Query(spent, "Spent of it", Scale.USD),
                 Query(used, "Share spent", Scale.SHARE),
                 Query(in_range(metrics.TENANT_COST, "tenant", **TENANT), "Cost in the range", Scale.USD),
-                Query(in_range(metrics.TENANT_REQUESTS, "tenant", **TENANT), "Requests in the range", Scale.COUNT),
+                Query(counted(metrics.TENANT_REQUESTS, "tenant", **TENANT), "Requests in the range", Scale.COUNT),
             ),
             Kind.TABLE,
             Scale.COUNT,
@@ -181,7 +181,7 @@ def _ledger() -> tuple[Panel, ...]:
             "Batches not written in the range",
             "Each was kept and is tried again. Any: the disk (space, permissions) is what to look at; the "
             "gateway's log has the reason.",
-            (Query(in_range(metrics.LEDGER_FAILURES), "batches"),),
+            (Query(counted(metrics.LEDGER_FAILURES), "batches"),),
             Kind.STAT,
             Scale.COUNT,
             width=6,

@@ -208,7 +208,7 @@ def increase(metric: Metric, window: str, suffix: str = "", at_end: bool = False
 
 def timestamp(metric: Metric, **matchers: str | Matches) -> Expr:
     """When each series of a gauge or a counter was sampled last, in seconds since the epoch."""
-    inner = series(metric, **matchers)
+    inner = series(metric, "", **matchers)
     return Expr(f"timestamp({inner.text})", inner.labels, inner.metrics)
 
 

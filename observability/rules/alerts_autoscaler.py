@@ -74,7 +74,7 @@ def alerts(interval_s: float, stale_after_s: float) -> tuple[Alert, ...]:
             (planned - target).differs(0).unless(only_shown),
             "15m",
             "planned and target replicas differ, and the autoscaler is not in dry run",
-            "The plan for {{ $labels.model }} is not applied: it differs by {{ $value | humanize }} replicas",
+            "The plan for {{ $labels.model }} is not applied: it wants {{ $value }} replicas more than the target",
             "The autoscaler wants another number of replicas of {{ $labels.model }} than Ray Serve has as its target.",
             ("autoscaling", "plan-against-actual"),
         ),
@@ -84,7 +84,7 @@ def alerts(interval_s: float, stale_after_s: float) -> tuple[Alert, ...]:
             (target - running).above(0),
             "15m",
             "fewer replicas run than Ray Serve's target",
-            "{{ $value | humanize }} replicas of {{ $labels.model }} do not come up",
+            "{{ $value }} replicas of {{ $labels.model }} do not come up",
             "Ray Serve was told to run more replicas of {{ $labels.model }} than run: there is no room, or they fail "
             "to start.",
             ("autoscaling", "replica-states"),

@@ -50,7 +50,7 @@ def models() -> tuple[Alert, ...]:
             full.above(decided * 0.2),
             "15m",
             "a model had no capacity at more than 20% of decisions in 15m",
-            "{{ $labels.model }} is full: it turns {{ $value | humanize }} requests a second away",
+            '{{ $labels.model }} is full: it turns {{ $value | printf "%.2g" }} requests a second away',
             "{{ $labels.model }} was no candidate for want of capacity. What would be cheapest goes to dearer models.",
             ("routing", "rejections"),
         ),
@@ -92,7 +92,7 @@ def engines(clusters: int) -> tuple[Alert, ...]:
             (preempted / finished).above(0.1).and_(preempted.at_least(10)),
             "15m",
             "more than one preemption in ten requests in 15m, and at least 10",
-            "{{ $labels.model_name }} preempts {{ $value | humanize }} times a request",
+            '{{ $labels.model_name }} preempts {{ $value | printf "%.2g" }} times a request',
             "The KV cache ran out while requests of {{ $labels.model_name }} were being answered: they were put back "
             "and computed again.",
             ("models", "preemptions"),
@@ -103,7 +103,7 @@ def engines(clusters: int) -> tuple[Alert, ...]:
             fresh.above(wanted * 2 + 2).and_(before),
             "5m",
             "within 1h a model started more than two replicas more than twice the number that it should have",
-            "{{ $value | humanize }} replicas of {{ $labels.application }} were started within an hour",
+            "{{ $value }} replicas of {{ $labels.application }} were started within an hour",
             "Replicas of {{ $labels.application }} start again and again: they die, or the plan goes up and down. "
             "Each start holds GPUs that answer nothing.",
             ("ray", "replica-starts"),
@@ -116,7 +116,7 @@ def engines(clusters: int) -> tuple[Alert, ...]:
             f"fewer than {clusters} Ray heads report ({clusters} clusters hold engines)"
             if clusters > 1
             else "no Ray head reports",
-            f"{{{{ $value | humanize }}}} of {clusters} Ray heads report",
+            f"{{{{ $value }}}} of {clusters} Ray heads report",
             "Running replicas go on answering. Nothing is started, scaled or replaced until the head is back, and "
             "without GCS fault tolerance its loss ends the cluster.",
             ("ray", "up"),

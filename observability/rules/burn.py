@@ -112,8 +112,8 @@ def _alert(promise: Promise, burn: Burn) -> Alert:
         burn.severity,
         expr,
         burn.hold,
-        f"{_percent(share)} over {burn.long} and over {burn.short} ({_times(burn.factor)}), and at least "
-        f"{promise.fewest} in {burn.long}",
+        f"over {_percent(share)} of {promise.what} in {burn.long} and in {burn.short} ({_times(burn.factor)}), and at "
+        f"least {promise.fewest:,} in {burn.long}",
         f"{{{{ $value | humanizePercentage }}}} of {promise.what} in {burn.long}, over {_times(burn.factor)}",
         f"{promise.means} At this rate a month's budget lasts {_lasts(burn.factor)}.",
         promise.panel,

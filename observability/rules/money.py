@@ -50,7 +50,7 @@ def alerts() -> tuple[Alert, ...]:
             "1h",
             f"a language's words of {NOW_WINDOW} cost over {JUMP:g} times what they did in the {PAST_WINDOW} before, "
             f"with {FEWEST_WORDS:,} words in each",
-            "1,000 words in {{ $labels.language }} cost {{ $value | humanize }} times what they did",
+            '1,000 words in {{ $labels.language }} cost {{ $value | printf "%.2f" }} times what they did',
             "USD by words read and written in {{ $labels.language }}, against the same language's past week: other "
             "models answer, prices changed, or answers grew.",
             ("languages", "cost-per-1000-words"),

@@ -79,8 +79,6 @@ def _failed_requests(slo: Slo, window: str, by: tuple[str, ...]) -> Expr:
     """5xx, and streams that broke after a 200. Both may have no series yet, which is no failure."""
     failed = rate(metrics.REQUESTS, window, status=like("5.."), **_reached(by)).by(*by)
     broken = rate(metrics.ABORTS, window, cause=like(BROKEN)).by(*by)
-    if not by:
-        return failed.or_zero() + broken.or_zero()
     none = _every_request(window, by) * 0
     return failed.or_(none) + broken.or_(none)
 

@@ -134,13 +134,15 @@ class Console:
 
 
 def with_headers(send: Send) -> Send:
-    """`send` with the console's headers on the answer of another application."""
+    """`send` with the console's headers on the answer of another application.
+
+    No `no-store`: answers to POST are not kept anyway, and Chromium 156 then reports streams that were read to their
+    end as aborted.
+    """
 
     async def safe(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = {_NOT_KEPT[0], *(name for name, _ in SAFE)}
-            given = [(name, value) for name, value in message["headers"] if name not in own]
-            message = {**message, "headers": [*given, _NOT_KEPT, *SAFE]}
+            message = {**message, "headers": [*message["headers"], *SAFE]}
         await send(message)
 
     return safe

@@ -81,6 +81,7 @@ lock-check: ## Whether the locks still say what pyproject.toml asks for (keeps t
 docs: setup ## Writes the generated pages anew (schema and reference of the fleet description, report of quality).
 	$(BIN)/parlance fleet schema > docs/fleet.schema.json
 	$(BIN)/parlance fleet reference --into docs/fleet.md
+	$(BIN)/parlance metrics list --markdown > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(BIN)/parlance quality report --fleet serve/fleet/examples/8xh100.yaml --markdown --picture docs/quality.png \
 	  > docs/quality.md.new && mv docs/quality.md.new docs/quality.md
 

@@ -14,8 +14,9 @@ def _counter(name: str, help_: str, *labels: str, unit: Unit = Unit.COUNT) -> Me
     return Metric(f"parlance_{name}", Kind.COUNTER, help_, labels, unit=unit)
 
 
-def _gauge(name: str, help_: str, *labels: str, unit: Unit = Unit.COUNT) -> Metric:
-    return Metric(f"parlance_{name}", Kind.GAUGE, help_, labels, unit=unit)
+def _gauge(name: str, help_: str, *labels: str, unit: Unit = Unit.COUNT, across: str = "sum") -> Metric:
+    """`across`: what makes one figure of those of several workers, each of which has its own view."""
+    return Metric(f"parlance_{name}", Kind.GAUGE, f"{help_} Of several workers: {across}.", labels, unit=unit)
 
 
 def _seconds(name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Metric:
@@ -48,12 +49,18 @@ IN_FLIGHT = _gauge("in_flight_requests", "Requests that wait for or read an answ
 OPEN = _gauge("open_requests", "Requests that the worker holds, those that no model has yet included.")
 OPEN_LIMIT = _gauge("open_requests_limit", "Requests that the worker may hold; more are refused with 429.")
 CONNECTIONS = _gauge("client_connections", "Open connections of clients.")
-HEALTHY = _gauge("model_healthy", "1 while a replica of the model answers probes.", "model")
+HEALTHY = _gauge(
+    "model_healthy",
+    "1 while a replica of the model answers probes.",
+    "model",
+    across="max (min: every one of them reaches it)",
+)
 EXPECTED_WAIT = _gauge(
     "expected_wait_seconds",
     "How long a request would wait at a model beyond what an idle engine takes: what decisions price.",
     "model",
     unit=Unit.SECONDS,
+    across="max",
 )
 
 # Time. TTFT by model and by language are two histograms: their product would be thousands of series that every scrape
@@ -138,6 +145,7 @@ PRICE = _gauge(
     "direction (input, cached_input, output).",
     "model", "basis", "direction",
     unit=Unit.USD,
+    across="max",
 )  # fmt: skip
 
 # Choices.
@@ -171,6 +179,7 @@ TOKEN_RATIO = _gauge(
     "expected, or nothing learnt.",
     "model", "language",
     unit=Unit.RATIO,
+    across="avg",
 )  # fmt: skip
 OBSERVATIONS = _counter(
     "learnt_observations_total", "Answers that taught something, by what: token_ratio or answer_length.", "kind"
@@ -181,6 +190,7 @@ ANSWER_TOKENS = _gauge(
     "p50, p90. Comparable between models.",
     "model", "language", "task", "statistic",
     unit=Unit.TOKENS,
+    across="avg",
 )  # fmt: skip
 INPUT_TIME = _gauge(
     "input_timestamp_seconds",
@@ -188,25 +198,28 @@ INPUT_TIME = _gauge(
     "(published), health (the probe of the model that was longest without one).",
     "input",
     unit=Unit.TIMESTAMP,
+    across="min",
 )
 KEY_EXPIRY = _gauge(
     "key_expiry_timestamp_seconds",
     "When the next API key of a tenant expires, among those that work; absent where none does.",
     "tenant",
     unit=Unit.TIMESTAMP,
+    across="min",
 )
 CERTIFICATE_EXPIRY = _gauge(
     "upstream_certificate_expiry_timestamp_seconds",
     "When the certificate expires that an https upstream showed last; absent for engines of the fleet.",
     "model",
     unit=Unit.TIMESTAMP,
+    across="min",
 )
 LOG_LOST = _counter(
     "log_entries_lost_total",
     "Entries that could not be written: `log` is journal (standard output), decisions (the decision log) or traces.",
     "log",
 )
-BUILD = _gauge("build_info", "1; the version is a label.", "version")
+BUILD = _gauge("build_info", "1; the version is a label.", "version", across="count")
 
 # Tenants: spend, budgets and the ledger that both are read from.
 TENANT_REQUESTS = _counter(
@@ -215,9 +228,15 @@ TENANT_REQUESTS = _counter(
     "tenant", "outcome",
 )  # fmt: skip
 TENANT_COST = _counter("tenant_cost_usd_total", "Cost of a tenant's answers in USD.", "tenant", unit=Unit.USD)
-BUDGET = _gauge("budget_usd", "What a tenant may spend in its period; absent: no limit.", "tenant", unit=Unit.USD)
+BUDGET = _gauge(
+    "budget_usd", "What a tenant may spend in its period; absent: no limit.", "tenant", unit=Unit.USD, across="max"
+)
 BUDGET_SPENT = _gauge(
-    "budget_spent_usd", "What a tenant has spent in the running period of its budget.", "tenant", unit=Unit.USD
+    "budget_spent_usd",
+    "What a tenant has spent in the running period of its budget.",
+    "tenant",
+    unit=Unit.USD,
+    across="max",
 )
 BUDGET_RESERVED = _gauge(
     "budget_reserved_usd",
@@ -232,7 +251,9 @@ BUDGET_REFUSALS = _counter(
 )
 LEDGER_ROWS = _counter("ledger_rows_total", "Rows that the ledger has on disk, of this worker.")
 LEDGER_PENDING = _gauge("ledger_pending_rows", "Rows that wait to be written.")
-LEDGER_LAG = _gauge("ledger_lag_seconds", "Age of the oldest row that waits to be written.", unit=Unit.SECONDS)
+LEDGER_LAG = _gauge(
+    "ledger_lag_seconds", "Age of the oldest row that waits to be written.", unit=Unit.SECONDS, across="max"
+)
 LEDGER_FAILURES = _counter("ledger_write_failures_total", "Batches that could not be written, and are kept.")
 
 TENANTS = (

@@ -24,7 +24,8 @@ TIMEOUT_S = 30
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="name, type, labels and meaning of every metric that queries may use")
+    listed = actions.add_parser("list", help="name, type, labels and meaning of every metric that queries may use")
+    listed.add_argument("--markdown", action="store_true", help="our own metrics as a page: docs/metrics.md")
     record = actions.add_parser("record", help="write down what the running local stack's parts export")
     record.add_argument("--out", type=Path, metavar="DIR", help="default: the catalogue itself")
     record.add_argument(
@@ -39,14 +40,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs one action. Raises LocalError when no stack runs."""
     if args.action == "list":
-        return _list()
+        return _list(args.markdown)
+    if args.action == "render":
+        return _render(args.fleet, args.out, args.runbooks)
     if args.kuberay:
         return _record_kuberay(args.kuberay, args.kuberay_version, args.out)
     return _record(args.out)
 
 
-def _list() -> int:
-    from observability import foreign
+def _list(markdown: bool) -> int:
+    from observability import foreign, reference
     from observability.autoscaler_metrics import AUTOSCALER
     from observability.metrics import GATEWAY
 
@@ -56,6 +59,9 @@ def _list() -> int:
         for m in (*GATEWAY, *AUTOSCALER, *foreign.ALL)
     ]
     print("\n".join(aligned(rows)))
+    if markdown:
+        print(reference.markdown(), end="")
+        return 0
     return 0
 
 

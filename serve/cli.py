@@ -18,6 +18,7 @@ COMMANDS = {
     "gateway": "serve.commands.gateway",
     "autoscaler": "serve.commands.autoscaler",
     "keys": "serve.commands.keys",
+    "tenants": "serve.commands.tenants",
     "route": "serve.commands.route",
     "fleet": "serve.commands.fleet",
     "catalogue": "serve.commands.catalogue",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pydantic import Field, field_validator
 
 from serve.fleet.base import Frozen, HttpUrl
@@ -42,7 +40,7 @@ class Traces(Frozen):
     @field_validator("endpoint")
     @classmethod
     def _has_a_path(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).path in ("", "/"):
+        if value is not None and "/" not in value.partition("://")[2].rstrip("/"):
             raise ValueError(
                 f"{value} has no path, and OTLP over HTTP is taken at one: {value.rstrip('/')}/v1/traces is usual"
             )

@@ -76,12 +76,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def bind(host: str, port: int, shared: bool = False) -> socket.socket:
-    """A socket that has the port and does not listen yet; `shared`: others of this user may have the port too, and the
-    kernel spreads connections over those that listen. Raises LocalError with one sentence when it cannot be had."""
+def bind(host: str, port: int, shared: bool = False, reuse: bool = True) -> socket.socket:
+    """A socket that has the port and does not listen yet. `shared`: others of this user may have the port too, and the
+    kernel spreads connections over those that listen. `reuse`: not even connections of an earlier process that linger
+    (TIME_WAIT) are in the way. Raises LocalError with one sentence when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     try:
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -11,8 +11,10 @@ from enum import Enum
 
 import msgspec
 
+from serve.gateway.instruments.bounds import CLIENT_LEFT, SLOW_CLIENT
 from serve.gateway.moments import Attempt
 from serve.gateway.record import Finished
+from serve.gateway.reply_check import WrongLanguage
 from serve.gateway.stream import Usage
 from serve.gateway.trace_context import TraceContext
 from serve.routing.records import Decision, Endpoint
@@ -27,7 +29,7 @@ OPERATION = {  # gen_ai.operation.name: its well-known values
     Endpoint.MESSAGES: "chat",
     Endpoint.EMBEDDINGS: "embeddings",
 }
-_NO_FAULT = ("", "client_left", "wrong_language")  # of an engine: it did what it was asked to
+_NO_FAULT = ("", CLIENT_LEFT, SLOW_CLIENT, WrongLanguage.code)  # of an engine: it did what it was asked to
 _MAX_NAME = 128  # of what a client wrote as the model
 
 

@@ -23,7 +23,7 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from time import monotonic
 
-from serve.errors import ParlanceError
+from serve.errors import LocalError, ParlanceError
 from serve.fleet import Fleet
 from serve.gateway.server import FORMAT, Place, bind, listen
 from serve.gateway.server import run as serve
@@ -35,7 +35,7 @@ log = logging.getLogger("parlance.workers")
 BACKOFF_S = 0.5  # before a worker is started again that had not served for long; doubles
 MAX_BACKOFF_S = 30.0
 STEADY_S = 60.0  # having served for so long, a worker that dies has died once, and not again
-HOPELESS = 5  # starts in a row that failed, of every worker: then somebody else must look
+HOPELESS = 5  # ends in a row, of every worker, and none serves: then somebody else must look
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE_S = 10.0  # beyond the drains of both of its ports, before a worker is killed
 
@@ -85,7 +85,11 @@ def reserve(host: str, port: int) -> socket.socket:
     """A socket that keeps the port for this process and its workers, and takes no connection itself. Raises LocalError
     when anybody else has the port: with SO_REUSEPORT alone, two gateways by accident would share their clients."""
     listen(host, port).close()
-    return bind(host, port, shared=True)
+    try:
+        # With SO_REUSEADDR, whoever sets it too could have the port until a worker listens.
+        return bind(host, port, shared=True, reuse=False)
+    except LocalError:  # nobody listens, so that connections of a gateway of one worker linger
+        return bind(host, port, shared=True)
 
 
 def place_of(fleet: Fleet, directory: Path, number: int) -> tuple[Fleet, Path | None]:
@@ -161,8 +165,8 @@ class Supervisor:
                     log.error("worker %d did not start (%s): giving up", slot.number, _how(process))
                     return False
                 log.error("worker %d ended (%s): again in %g s", slot.number, _how(process), delay)
-        if all(slot.process is None and slot.failures >= HOPELESS for slot in self.slots):
-            log.error("no worker runs, and none could be started %d times: giving up", HOPELESS)
+        if all(slot.serves_since is None and slot.failures >= HOPELESS for slot in self.slots):
+            log.error("no worker serves, and each has failed %d times: giving up", HOPELESS)
             return False
         for slot in self.slots:
             if slot.process is None and slot.again_at <= now and not self._stopping:

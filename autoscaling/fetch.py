@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -28,37 +30,41 @@ def call(
 
     Blocks: for a thread of its own. No redirect is followed, and no proxy of the environment is used.
     """
-    deadline = time.monotonic() + timeout_s
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=timeout_s)
+    late = threading.Event()
+    timer: threading.Timer | None = None
+    began = time.monotonic()
     try:
         connection.connect()
+        # A socket's time-out is for one read: whoever sends a byte a second would never be late.
+        timer = threading.Timer(timeout_s - (time.monotonic() - began), _hang_up, (connection.sock, late))
+        timer.start()
         connection.request(method, parts._replace(scheme="", netloc="").geturl() or "/", body, dict(headers or {}))
-        _limit(connection.sock, deadline)
         response = connection.getresponse()
         received = bytearray()
-        # The socket's time-out is for one read: whoever sends a byte a second would never be late.
         while part := response.read1(PART_BYTES):
             received += part
             if len(received) > MOST_BYTES:
                 raise Unreachable(f"{url}: the answer is larger than {MOST_BYTES} bytes")
-            _limit(connection.sock, deadline)
-    except TimeoutError as error:
-        raise Unreachable(f"{url}: no whole answer within {timeout_s:g} s") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if late.is_set() or isinstance(error, TimeoutError):
+            raise Unreachable(f"{url}: no whole answer within {timeout_s:g} s") from error
         raise Unreachable(f"{url}: {str(error) or type(error).__name__}") from error
     finally:
+        if timer is not None:
+            timer.cancel()
         connection.close()
+    if late.is_set():
+        raise Unreachable(f"{url}: no whole answer within {timeout_s:g} s")
     if response.length:  # the connection ended before the length that was promised
         raise Unreachable(f"{url}: the answer was cut off")
     return response.status, bytes(received)
 
 
-def _limit(connected: socket.socket | None, deadline: float) -> None:
-    """Gives the next read what is left. Raises TimeoutError when nothing is."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    if connected is not None:  # http.client lets go of it once it has read all
-        connected.settimeout(left)
+def _hang_up(connected: socket.socket, late: threading.Event) -> None:
+    """Ends every read and write of a connection."""
+    late.set()
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)

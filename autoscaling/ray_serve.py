@@ -46,8 +46,7 @@ class RayServe:
         """Every application that has a deployment, by name. Raises Failed."""
         answer = self._call("GET", "/api/serve/applications/")
         try:
-            raw = json.loads(answer or b"{}").get("applications", {})
-            found = {name: application(name, entry) for name, entry in raw.items()}
+            found = {name: application(name, entry) for name, entry in json.loads(answer)["applications"].items()}
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise Failed(f"{self.url}: no answer of Ray Serve's") from error
         return {name: app for name, app in found.items() if app is not None}
@@ -75,22 +74,20 @@ class RayServe:
         """The cluster's token; empty where none is configured. Raises Failed where it cannot be had."""
         cluster = self._cluster
         if cluster.token_env is not None:
-            token = os.environ.get(cluster.token_env, "").strip()
-            if not token:
-                raise Failed(f"{self.url}: the environment variable {cluster.token_env} has no token")
-            return _plain(token, cluster.token_env)
+            return _sendable(os.environ.get(cluster.token_env, ""), f"the environment variable {cluster.token_env}")
         if cluster.token_file is not None:
             try:
-                token = Path(cluster.token_file).read_text(encoding="ascii").strip()
+                token = Path(cluster.token_file).read_text(encoding="ascii")
             except (OSError, UnicodeError) as error:
-                raise Failed(f"{self.url}: token_file {cluster.token_file} cannot be read: {error}") from error
-            return _plain(token, cluster.token_file)
+                raise Failed(f"token_file {cluster.token_file} cannot be read: {error}") from error
+            return _sendable(token, f"token_file {cluster.token_file}")
         return ""
 
 
-def _plain(token: str, where: str) -> str:
-    if not token.isascii() or not token.isprintable():
-        raise Failed(f"{where} holds no token: it has characters that no header may have")
+def _sendable(text: str, where: str) -> str:
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise Failed(f"{where} holds no token that a header could carry")
     return token
 
 

@@ -20,7 +20,7 @@ class Work(Frozen):
         ge=0,
         le=10,
         description="A prompt token that is not in a cache, in output tokens. Default: the weight that makes 104 "
-        "published throughputs of eight prompt and answer lengths agree best (docs/autoscaling.md).",
+        "published throughputs of nine prompt and answer lengths agree best (docs/autoscaling.md).",
     )
     output_token_weight: float = Field(default=1, gt=0, le=10, description="An output token.")
     gpu_tokens_per_s: float = Field(

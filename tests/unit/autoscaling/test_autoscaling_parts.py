@@ -198,6 +198,13 @@ def test_without_a_past_what_runs_is_kept_for_a_window() -> None:
     assert told[-1] == 1
 
 
+def test_the_page_names_every_reason_and_every_cause() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "autoscaling.md").read_text(encoding="utf-8")
+    assert [word for word in (*Code, *Cause) if f"`{word.value}`" not in page] == []
+    settings = Autoscaling()
+    assert f"`prompt_token_weight` {settings.work.prompt_token_weight:g}" in page
+
+
 def test_one_of_two_leads_until_it_resigns(tmp_path: Path) -> None:
     first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
     assert first.leads()

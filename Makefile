@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit test-observability lint format lock lock-check bench-gateway bench-routing docs record-metrics clean
+.PHONY: help setup up down status test test-unit test-observability lint format lock lock-check bench-gateway bench-routing docs render record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -82,8 +82,12 @@ docs: setup ## Writes the generated pages anew (schema and reference of the flee
 	$(BIN)/parlance fleet schema > docs/fleet.schema.json
 	$(BIN)/parlance fleet reference --into docs/fleet.md
 	$(BIN)/parlance metrics list --markdown > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/parlance dashboards reference > docs/dashboards.md.new && mv docs/dashboards.md.new docs/dashboards.md
 	$(BIN)/parlance quality report --fleet serve/fleet/examples/8xh100.yaml --markdown --picture docs/quality.png \
 	  > docs/quality.md.new && mv docs/quality.md.new docs/quality.md
+
+render: setup ## Writes rules, dashboards and the table of alerts anew, for the default objectives.
+	$(BIN)/parlance metrics render
 
 record-metrics: setup ## Writes down what Ray, vLLM and HAProxy export, from the running stack.
 	$(BIN)/parlance metrics record

@@ -25,6 +25,7 @@ COMMANDS = {
     "languages": "serve.commands.languages",
     "quality": "serve.commands.quality",
     "metrics": "serve.commands.metrics",
+    "dashboards": "serve.commands.dashboards",
     "replay": "serve.commands.replay",
     "evaluate": "serve.commands.evaluate",
 }

@@ -139,8 +139,9 @@ def _changes() -> tuple[Panel, ...]:
         Panel(
             "reasons",
             "Reasons of plans",
-            "The main reason of each plan by model: autoscaling's own codes. A hold says that data is missing (see "
-            "Held for lack of data).",
+            "The main reason of each plan by model. work and backlog: as needed; at_most: more is needed than the "
+            "bounds allow; pace_up and pace_down: one step at a time; window: kept for a while after a peak; blind: "
+            "data is missing (see Held for lack of data).",
             (Query(seen(scaler.REASONS, "model", "reason", **MODEL), "{{model}}: {{reason}}"),),
             scale=Scale.PER_SECOND,
             width=6,
@@ -174,7 +175,7 @@ def _changes() -> tuple[Panel, ...]:
             "applies",
             "Plans sent to Ray Serve",
             "failed: Ray's head cannot be reached or refuses the token; replicas stay as they are. Only dry_run: the "
-            "autoscaler is told not to apply (autoscaler.dry_run).",
+            "autoscaler was started with `--dry-run`.",
             (Query(seen(scaler.APPLIED, "model", "outcome", **MODEL), "{{model}}: {{outcome}}"),),
             scale=Scale.PER_SECOND,
             width=6,

@@ -79,7 +79,7 @@ def _workers() -> tuple[Panel, ...]:
         Panel(
             "open-requests",
             "Open requests against the limit",
-            "Requests that the workers hold, and may hold (gateway.max_open_requests). At the limit further ones "
+            "Requests that the workers hold, and may hold (gateway.limits.in_flight each). At the limit further ones "
             "get 429: engines too slow for the traffic (Models), or a limit too low for them.",
             (Query(amount(metrics.OPEN), "open"), Query(amount(metrics.OPEN_LIMIT), "limit")),
             width=6,
@@ -165,8 +165,8 @@ def _losses() -> tuple[Panel, ...]:
         Panel(
             "key-refusals",
             "Refused for their key",
-            "expired: tell the tenant, or renew it (`parlance keys`); unknown in numbers: somebody tries keys, or "
-            "a client has an old one; model_not_allowed: the key is for other models.",
+            "expired: tell the tenant, or make a new one (`parlance keys add`); unknown in numbers: somebody tries "
+            "keys, or a client has an old one; model_not_allowed: the key is for other models.",
             (Query(seen(metrics.KEY_REFUSALS, "reason"), "{{reason}}"),),
             scale=Scale.PER_SECOND,
             width=6,
@@ -204,7 +204,7 @@ def _expiry() -> tuple[Panel, ...]:
         Panel(
             "key-expiry",
             "API keys expire in",
-            "The next key of each tenant. Below a week: `parlance keys` makes the next one; both work until the "
+            "The next key of each tenant. Below a week: `parlance keys add` makes the next one; both work until the "
             "old one ends.",
             (Query(left(metrics.KEY_EXPIRY, "tenant"), "{{tenant}}"),),
             Kind.BARS,

@@ -126,7 +126,7 @@ def _cost() -> tuple[Panel, ...]:
             "saved-share",
             "Share saved",
             "Of what the reference model would have cost. 0: the reference itself answers, because nothing cheaper "
-            "is good enough there; better evidence for a small model in that language (`parlance quality`) is what "
+            "is good enough there; better evidence for a small model in that language (`parlance quality import`) "
             "changes it.",
             (Query(1 - cost.per(reference), "{{language}}"),),
             scale=Scale.SHARE,
@@ -146,8 +146,8 @@ def _use() -> tuple[Panel, ...]:
         Panel(
             "requests",
             f"Requests by language (the {TOP} most asked)",
-            "What is asked. `other`: languages that the fleet does not name; when it grows, `parlance languages` shows "
-            "what would answer a candidate for `languages` of a model.",
+            "What is asked. `other`: languages that the fleet does not name; when it grows, `parlance languages "
+            "detect` says of a text what is read in it, and the models' `languages` what they may answer.",
             (Query(busiest(TOP, metrics.REQUESTS, "language", **chosen), "{{language}}"),),
             scale=Scale.REQUESTS_PER_SECOND,
         ),

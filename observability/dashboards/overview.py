@@ -130,9 +130,9 @@ def _traffic() -> tuple[Panel, ...]:
         Panel(
             "errors",
             "Errors by code",
-            "Errors that callers were told, a second. Codes of the caller (invalid_request, invalid_api_key) need no "
-            "action; upstream codes name an engine (see Models), overloaded asks for replicas (see Autoscaling). The "
-            "codes stand in docs/gateway.md.",
+            "Errors that callers were told, a second. Codes of the caller (invalid_value, invalid_api_key, "
+            "model_not_found) need no action; engine_… codes name an engine that fails (see Models), overloaded asks "
+            "for replicas (see Autoscaling). The codes stand in docs/gateway.md.",
             (Query(seen(metrics.ERRORS, "code"), "{{code}}"),),
             scale=Scale.PER_SECOND,
             empty="no errors",

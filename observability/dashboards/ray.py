@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability import foreign
-from observability.dashboards.asking import CHOSEN, amount, count, counted, each_second, largest, seen
+from observability.dashboards.asking import CHOSEN, amount, count, each_second, largest, seen
 from observability.dashboards.panel import (
     Colour,
     Dashboard,
@@ -57,7 +57,7 @@ def _targets() -> tuple[Panel, ...]:
             "Targets that answer scrapes",
             "Every scrape target of every job. Down: the process is gone, or the network between; panels that rest "
             "on it stand still until it is back. `ray` down on the head means no scaling and no new replicas.",
-            (Query(aggregate("min", series(UP, **CHOSEN), "job", "instance"), "{{job}} {{instance}}"),),
+            (Query(aggregate("min", series(UP, **CHOSEN), "job", "instance"), "{{instance}} {{job}}"),),
             Kind.STAT,
             Scale.NUMBER,
             width=12,
@@ -127,14 +127,12 @@ def _serve() -> tuple[Panel, ...]:
         ),
         Panel(
             "replica-starts",
-            "Replicas that started in the range",
-            "More than the plan's changes (Autoscaling): replicas die and come back; Ray's dashboard has the log "
-            "of the one that died. Starts that repeat every few minutes are a loop that only a person ends.",
-            (Query(counted(foreign.SERVE_REPLICA_STARTS, "application"), "{{application}}"),),
-            Kind.BARS,
-            Scale.COUNT,
-            base=Colour.NEUTRAL,
-            empty="no starts",
+            "Replicas that ever started",
+            "Each step up is a start, by application. More steps than the plan's changes (Autoscaling): replicas die "
+            "and come back; Ray's dashboard has the log of the one that died. Steps every few minutes are a loop "
+            "that only a person ends.",
+            (Query(amount(foreign.SERVE_REPLICA_STARTS, "application"), "{{application}}"),),
+            scale=Scale.NUMBER,
         ),
         Panel(
             "replica-target",

@@ -53,8 +53,9 @@ def _choices() -> tuple[Panel, ...]:
         Panel(
             "reasons",
             "Reasons of the choice",
-            "Why the model that answered was chosen. Much overflow or retry: the first choice is full or down; much "
-            "`named`: clients name a model and the router saves nothing. docs/routing.md explains each.",
+            "Why the model that answered was chosen. Much `exact` and `alias`: clients name a model, and the router "
+            "saves nothing. language_fallback and last_resort: nothing that may answer covers the language. "
+            "unhealthy and no_capacity: refused, for lack of engines. docs/routing.md explains each.",
             (Query(seen(metrics.REQUESTS, "reason", **MODEL, **LANGUAGE), "{{reason}}"),),
             scale=Scale.REQUESTS_PER_SECOND,
             width=6,
@@ -65,7 +66,7 @@ def _choices() -> tuple[Panel, ...]:
             "rejections",
             "Models that were no candidate",
             "By model and code. unhealthy and no_capacity are matters of engines and replicas; below_floor and "
-            "language_not_covered are the policy at work, and evidence (`parlance quality`) changes them; "
+            "language_not_covered are the policy at work, and evidence (`parlance quality import`) changes them; "
             "context_too_small: long prompts.",
             (Query(seen(metrics.REJECTIONS, "model", "code", **MODEL), "{{model}}: {{code}}"),),
             scale=Scale.PER_SECOND,
@@ -85,8 +86,9 @@ def _choices() -> tuple[Panel, ...]:
         Panel(
             "language-source",
             "What told the language",
-            "The request itself, the detector, the conversation or a default. Much default: short or mixed prompts; "
-            "clients that know the language should say it (docs/routing.md).",
+            "A hint of the request, the script, the text, earlier turns, or what the tenant usually writes (prior). "
+            "Much `none` or `prior`: short or mixed prompts; clients that know the language should say it "
+            "(docs/routing.md).",
             (Query(each_second(metrics.LANGUAGE_SOURCE, "source"), "{{source}}"),),
             scale=Scale.PER_SECOND,
             width=6,
@@ -164,8 +166,7 @@ def _inputs() -> tuple[Panel, ...]:
         Panel(
             "observations",
             "What was learnt from",
-            "Answers a second that taught something. 0 under traffic: engines report no usage, or learning is off "
-            "(routing.learning).",
+            "Answers a second that taught something. 0 under traffic: the engines report no usage.",
             (Query(each_second(metrics.OBSERVATIONS, "kind"), "{{kind}}"),),
             scale=Scale.PER_SECOND,
             width=6,
@@ -173,9 +174,9 @@ def _inputs() -> tuple[Panel, ...]:
         Panel(
             "input-age",
             "Age of what decisions rest on",
-            "Since each input was renewed, at the worker that is furthest behind. health: probes hang when it "
-            "grows past their interval; learnt: grows without traffic; fleet and keys: since they were last read; "
-            "evidence: months are normal, a year asks for `parlance quality`.",
+            "Since each input was renewed, at the worker that is furthest behind. health: probes hang when it grows "
+            "past their interval; learnt: grows without traffic; fleet and keys: since they were last read; "
+            "evidence: months are normal, a year asks for new results (`parlance quality import`).",
             (Query(age(metrics.INPUT_TIME, "input"), "{{input}}"),),
             scale=Scale.SECONDS,
             width=6,

@@ -50,8 +50,9 @@ def _budgets() -> tuple[Panel, ...]:
         Panel(
             "budgets",
             "Tenants of the range",
-            "One line a tenant: budget and what is spent of it in its period, cost and requests of the range. A tenant "
-            "that spends without a budget has none set: `parlance keys` sets one.",
+            "One line a tenant: budget and what is spent of it in its period, cost and requests of the range. A "
+            "tenant that spends without a budget has none in the keys file. `parlance tenants spend` has the exact "
+            "figures, of all.",
             (
                 Query(budget, "Budget", Scale.USD),
                 Query(spent, "Spent of it", Scale.USD),
@@ -70,8 +71,8 @@ def _budgets() -> tuple[Panel, ...]:
         Panel(
             "budget-used",
             "Budget spent",
-            "Share of each budget spent in its running period. At 1 the tenant's requests are refused until the period "
-            "ends: tell the tenant at 0.8, or raise the budget (`parlance keys`).",
+            "Share of each budget spent in its running period. At 1 the tenant's requests are refused until the "
+            "period ends: tell the tenant at 0.8, or raise the budget in the keys file.",
             (Query(used, "{{tenant}}"),),
             Kind.BARS,
             Scale.SHARE,
@@ -98,7 +99,8 @@ def _spend() -> tuple[Panel, ...]:
         Panel(
             "spend",
             "Cost of the range",
-            "By tenant, at the fleet's prices. Bills are made from the ledger, which has every request.",
+            "By tenant, at the fleet's prices. Bills are made from the ledger, which has every request (`parlance "
+            "tenants spend`).",
             (Query(in_range(metrics.TENANT_COST, "tenant", **TENANT), "{{tenant}}"),),
             Kind.BARS,
             Scale.USD,

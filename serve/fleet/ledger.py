@@ -26,7 +26,7 @@ class Ledger(Frozen):
         default=30, ge=3, le=3600, description="A worker that dies withholds its part of a budget for so long."
     )
     wait_s: PositiveSeconds = Field(
-        default=0.25, description="How long a request waits for its worker's part of a budget to be renewed."
+        default=0.5, description="How long a request waits for its worker's part of a budget to be renewed."
     )
     when_unwritable: Literal["serve", "refuse"] = Field(
         default="serve",

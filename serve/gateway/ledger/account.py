@@ -30,7 +30,9 @@ class Account:
 
     __slots__ = (
         "_asked_for",
+        "_largest",
         "_lately",
+        "_left",
         "budget",
         "clock_end",
         "clock_renewed",
@@ -60,7 +62,9 @@ class Account:
         self.denied = 0  # the largest ceiling that was refused since the last renewal
         self.seen = 0  # what the store had recorded of all workers at the last renewal
         self.share = 0  # what this worker may take of the rest if the store cannot be asked
-        self._lately = 0
+        self._largest = 0  # ceiling of one request, of late
+        self._lately = 0  # spent since the last renewal
+        self._left = budget  # neither spent nor leased by others at the last renewal
         self._asked_for = False  # another worker needs what this one has to spare
 
     @property
@@ -81,12 +85,14 @@ class Account:
     @property
     def low(self) -> bool:
         """Whether the lease should be renewed before it is used up."""
-        return 2 * self.free < spare_wanted(self.budget, self.held, self._lately)
+        return 2 * self.free < spare_wanted(self._left, self.held, self._largest, self._lately)
 
     def reserve(self, hold: Hold, expected: int, ceiling: int, now: float, clock: float) -> bool:
         """Holds `ceiling` more for a request if `expected` is free; whether it did."""
         if not self.period.start <= now < self.period.end:
             self.turn(now)
+        if ceiling > self._largest:
+            self._largest = ceiling
         if clock >= self.clock_end or self.leased - self.unrecorded - self.held < expected:
             return False
         self.held += ceiling
@@ -112,6 +118,7 @@ class Account:
         are paid from the period in which they end."""
         self.period = period_of(self.every, now)
         self.leased = self.unrecorded = self.seen = self.share = self._lately = 0
+        self._left = self.budget
 
     def claim(self, recorded: int) -> Claim:
         """What to ask for in a transaction that records `recorded` of what is unrecorded.
@@ -120,10 +127,11 @@ class Account:
         is known here.
         """
         need = max(self.held + max(self.waiting, self.denied) + self.unrecorded - recorded, 0)
-        spare = 0 if self._asked_for else spare_wanted(self.budget, self.held, self._lately)
+        spare = 0 if self._asked_for else spare_wanted(self._left, self.held, self._largest, self._lately)
         keep = max(min(self.leased - recorded, need + spare), 0)
         self.leased = min(self.leased, recorded + keep)
         self._lately = self.denied = 0
+        self._largest //= 2
         return Claim(self.tenant, self.period.first_day, self.period.last_day, self.budget, need, spare, keep)
 
     def renewed(self, claim: Claim, lease: Lease, recorded: int, clock: float, clock_end: float) -> None:
@@ -134,7 +142,8 @@ class Account:
         self.unrecorded -= recorded
         self.seen = lease.spent
         self.clock_renewed, self.clock_end = clock, clock_end
-        self.share = max(self.budget - lease.spent - lease.others.leased - lease.granted, 0) // (lease.others.count + 1)
+        self._left = max(self.budget - lease.spent - lease.others.leased, 0)
+        self.share = max(self._left - lease.granted, 0) // (lease.others.count + 1)
         self._asked_for = lease.others.unmet > 0
 
     def recorded(self, day: int, amount: int) -> None:

@@ -86,13 +86,15 @@ class Keeper:
             expected, ceiling = max(expected - hold.nano_usd, 0), max(ceiling - hold.nano_usd, 0)
         account, now = hold.account, time()
         self._active.add(account)
-        if not account.reserve(hold, expected, ceiling, now, clock_gettime(CLOCK_BOOTTIME)):
-            await self._renewal(account, ceiling)
-            now = time()
-            if not account.reserve(hold, expected, ceiling, now, clock_gettime(CLOCK_BOOTTIME)):
+        clock = clock_gettime(CLOCK_BOOTTIME)
+        deadline = clock + self._settings.wait_s
+        while not account.reserve(hold, expected, ceiling, now, clock):
+            if clock >= deadline or (account.tight and clock - account.clock_renewed < FRESH_S):
                 account.denied = max(account.denied, ceiling)
                 self._show.refused(account.tenant)
-                raise refusal(account, expected, now)
+                raise refusal(account, expected, now, late=clock >= deadline)
+            await self._renewal(account, ceiling, deadline - clock)
+            now, clock = time(), clock_gettime(CLOCK_BOOTTIME)
         hold.model = model.id
         if account.low and not account.tight:
             self._woken.set()
@@ -107,14 +109,12 @@ class Keeper:
             self._active.add(account)
         self._finished.append(done)
 
-    async def _renewal(self, account: Account, ceiling: int) -> None:
-        """Returns after the next renewal, or after the longest wait; at once where it would bring nothing."""
-        if account.tight and clock_gettime(CLOCK_BOOTTIME) - account.clock_renewed < FRESH_S:
-            return
+    async def _renewal(self, account: Account, ceiling: int, limit_s: float) -> None:
+        """Returns after the next renewal that knows of this request, or when it takes too long."""
         account.waiting += ceiling
         self._woken.set()
         try:
-            await asyncio.wait((self._next,), timeout=self._settings.wait_s)
+            await asyncio.wait((self._next,), timeout=limit_s)
         finally:
             account.waiting -= ceiling
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-# Of a budget that a worker likes to have free, so that few requests meet an empty lease. What it does not use it gives
-# back as soon as another worker needs it.
-SHARE = 100
+# The part of what is left of a budget that a worker likes to have free, so that few requests meet an empty lease. What
+# it does not use it gives back as soon as another worker needs it; if it dies, others do without until its lease ends.
+PART = 4
+# And requests like the largest of late for which there should be room.
+ROOM = 8
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -57,7 +59,8 @@ def cut(claim: Claim, own: int, spent: int, others: Others) -> Lease:
     return Lease(needed + max(spare, 0), claim.need - min(claim.need, left), spent, others)
 
 
-def spare_wanted(budget: int, held: int, spent_lately: int) -> int:
-    """What a worker likes to have free: a share of the budget, as much again as its open requests hold, and four times
-    what it spent since the last renewal; so that a lease is renewed long before it is used up."""
-    return max(budget // SHARE, held, 4 * spent_lately)
+def spare_wanted(left: int, held: int, largest: int, spent_lately: int) -> int:
+    """What a worker likes to have free, so that a lease is renewed before it is used up: a part of what no other worker
+    has leased, as much again as its open requests hold, room for some more of them, and four times what it spent since
+    the last renewal."""
+    return max(left // PART, held, ROOM * largest, 4 * spent_lately)

@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from observability import dashboards, rules
+from observability.dashboards import picture, samples
+from observability.dashboards.samples import Range
 from observability.metric import Exporter
 from observability.scrape import LOCAL_INTERVAL_S
+from serve.local.state import Store
 from tests.support import accounts
 from tests.support.lived import GROWING, VICTIM, Lived
 from tests.support.prometheus import Prometheus
@@ -24,6 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 # Rates over a minute and sums over the whole run, at every scrape of it.
 WINDOW, SINCE = "1m", "30m"
+PICTURES = ("overview", "languages")
 
 
 def has_data(prometheus: Prometheus, lived: Lived, expression: str) -> bool:
@@ -137,3 +141,15 @@ def test_series_are_few(prometheus: Prometheus, lived: Lived, capsys: pytest.Cap
         print(f"\nseries: {sum(by_job.values())} {by_job}")
     assert by_job[Exporter.GATEWAY.value] < 15_000
     assert sum(by_job.values()) < 30_000
+
+
+def test_pictures_are_drawn_from_the_live_data(prometheus: Prometheus, lived: Lived, observed: Stack) -> None:
+    """`.state/pictures` has what the documentation shows."""
+    folder = Store().root / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = Range(lived.began, lived.ended, LOCAL_INTERVAL_S, WINDOW)
+    for dashboard in dashboards.dashboards(observed.fleet.slo):
+        if dashboard.name in PICTURES:
+            file = folder / f"{dashboard.name}.png"
+            picture.draw(dashboard, samples.prometheus(prometheus.url), file, shown)
+            assert file.read_bytes().startswith(b"\x89PNG")

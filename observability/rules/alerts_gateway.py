@@ -82,7 +82,7 @@ def _worker() -> tuple[Alert, ...]:
         Alert(
             "ParlanceInputOld",
             Severity.TICKET,
-            _age("health", "instance").above(HEALTH_OLD_S).or_(_age("learnt", "instance").above(LEARNT_OLD_S)),
+            _age("health").above(HEALTH_OLD_S).or_(_age("learnt").above(LEARNT_OLD_S)),
             "5m",
             f"what decisions rest on was not renewed: health for {HEALTH_OLD_S} s, learnt for {LEARNT_OLD_S} s",
             "The {{ $labels.input }} that {{ $labels.instance }} decides by is {{ $value | humanizeDuration }} old",
@@ -93,7 +93,7 @@ def _worker() -> tuple[Alert, ...]:
         Alert(
             "ParlanceInputOld",
             Severity.INFO,
-            _age("evidence").above(EVIDENCE_OLD_DAYS * DAY_S),
+            (now() - aggregate("min", series(metrics.INPUT_TIME, input="evidence"))).above(EVIDENCE_OLD_DAYS * DAY_S),
             "1h",
             f"the youngest evidence of quality is over {EVIDENCE_OLD_DAYS} days old",
             "The youngest evidence of quality is {{ $value | humanizeDuration }} old",
@@ -150,6 +150,6 @@ def _key(severity: Severity, days: int) -> Alert:
     )
 
 
-def _age(name: str, *by: str) -> Expr:
-    """Seconds since an input was renewed, the oldest by labels."""
-    return now() - aggregate("min", series(metrics.INPUT_TIME, input=name), "input", *by)
+def _age(name: str) -> Expr:
+    """Seconds since an input of a worker was renewed."""
+    return now() - aggregate("min", series(metrics.INPUT_TIME, input=name), "input", "instance")

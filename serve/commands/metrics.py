@@ -1,4 +1,4 @@
-"""`parlance metrics`: the catalogue of metrics, and the recording of what the engines' side exports."""
+"""`parlance metrics`: the catalogue, the rules and dashboards made from it, and what the engines' side exports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from observability.metric import Exporter
     from observability.recording import Recorded
 
-HELP = "metrics: list the catalogue, or record what Ray, vLLM and HAProxy export"
+HELP = "metrics: list the catalogue, render rules and dashboards, or record what Ray, vLLM and HAProxy export"
 TIMEOUT_S = 30
 
 
@@ -35,10 +35,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "needs -enable-metrics, and a RayService to tell of)",
     )
     record.add_argument("--kuberay-version", default="unknown", metavar="V", help="what to write down as its version")
+    render = actions.add_parser("render", help="write Prometheus rules and Grafana dashboards for a fleet")
+    render.add_argument("--fleet", type=Path, metavar="FILE", help="whose objectives and parts; default: 8xh100")
+    render.add_argument("--out", type=Path, metavar="DIR", help="default: the rendered files of this checkout")
+    render.add_argument(
+        "--runbooks", metavar="URL", help="where observability/runbooks is published; default: that path itself"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one action. Raises LocalError when no stack runs."""
+    """Runs one action. Raises LocalError when what it needs is missing: a running stack, a library, a folder."""
     if args.action == "list":
         return _list(args.markdown)
     if args.action == "render":
@@ -53,16 +59,48 @@ def _list(markdown: bool) -> int:
     from observability.autoscaler_metrics import AUTOSCALER
     from observability.metrics import GATEWAY
 
+    if markdown:
+        print(reference.markdown(), end="")
+        return 0
     rows = [("name", "type", "exported by", "labels", "what it says")]
     rows += [
         (m.name, m.kind.value, m.exporter.value, ", ".join(m.labels), m.help)
         for m in (*GATEWAY, *AUTOSCALER, *foreign.ALL)
     ]
     print("\n".join(aligned(rows)))
-    if markdown:
-        print(reference.markdown(), end="")
-        return 0
     return 0
+
+
+def _render(fleet_file: Path | None, out: Path | None, runbooks: str | None) -> int:
+    import observability
+    from observability import dashboards, rules
+    from serve.fleet import load
+
+    checkout = Path(observability.__file__).parents[1]
+    if out is None and (fleet_file is not None or runbooks is not None or not (checkout / "docs").is_dir()):
+        raise LocalError("say --out DIR: only a checkout's own files, for the default objectives, have a place already")
+    fleet = load(fleet_file or rules.DEFAULT_FLEET)
+    target = out or checkout / "observability" / "rendered"
+    runbooks = runbooks or rules.RUNBOOKS
+    panels = dashboards.render(fleet, runbooks)  # first: it may lack its library, and then nothing is written
+    _replace(target / "rules", rules.render(fleet, runbooks))
+    _replace(target / "dashboards", panels)
+    if out is None:  # the reference page belongs to the checkout
+        page = checkout / "docs" / "alerts.md"
+        page.write_text(rules.table(fleet), encoding="utf-8")
+        print(page)
+    return 0
+
+
+def _replace(directory: Path, files: Mapping[str, str]) -> None:
+    """Leaves these files in the directory, and none of an earlier rendering that is no longer made."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.iterdir():
+        if old.name not in files and old.suffix in (".yaml", ".yml", ".json"):
+            old.unlink()
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+        print(directory / name)
 
 
 def _record(out: Path | None) -> int:

@@ -122,7 +122,7 @@ _WORKER: tuple[Case, ...] = (
         "11m",
         (
             Expected(
-                {**INFO, "of": "evidence", "input": "evidence"},
+                {**INFO, "of": "evidence"},
                 "The youngest evidence of quality is 365d 1h 1m 0s old",
             ),
         ),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import autoscaling
+import observability
 import serve
 from serve.fleet import loader
 from serve.local import stack as local
@@ -51,7 +53,8 @@ def _made_up() -> Store | None:
         return None
     if set(state.models) != {model.id for model in loader.laptop().models}:
         return None
-    sources = (path for path in Path(serve.__file__).parent.rglob("*") if path.suffix in {".py", ".yaml", ".tsv"})
+    packages = (Path(str(package.__file__)).parent for package in (serve, observability, autoscaling))
+    sources = (path for package in packages for path in package.rglob("*") if path.suffix in {".py", ".yaml", ".tsv"})
     if any(path.stat().st_mtime > state.started_at for path in sources):
         return None
     return None if local.health(state).ill else store

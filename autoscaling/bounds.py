@@ -45,7 +45,7 @@ def _bounded(now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHi
     least, most = model.engine.replicas.min, model.engine.replicas.max
     target = seen.replicas.target if seen.replicas is not None else past.target
     known = replace(raw, target=target, least=least, most=most)
-    if seen.replicas is None and raw.blind is None:
+    if seen.replicas is None:  # whatever else is missing follows from it: engines are known by their replicas
         cause = seen.replicas_cause or Cause.MISSING
         known = replace(known, blind=cause, needed=None, reason=Reason(Code.BLIND, f"replicas: {cause.words}"))
     if target is None:

@@ -221,7 +221,6 @@ def _upstream(done: Finished, attempt: Attempt, number: int, target: Target | No
 def _settlement(done: Finished) -> dict[str, Value]:
     attributes: dict[str, Value] = {"parlance.cost_usd": done.nano_usd / 1e9}
     if done.usage is not None:
-        attributes |= _usage(done.usage)
         attributes["parlance.usage.estimated"] = done.usage.estimated
     return attributes
 

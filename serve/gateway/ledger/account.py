@@ -40,6 +40,7 @@ class Account:
         "every",
         "held",
         "leased",
+        "low",
         "period",
         "seen",
         "share",
@@ -54,6 +55,7 @@ class Account:
         self.every = every
         self.period: Period = period_of(every, now)
         self.leased = 0  # may be spent beyond what the store has recorded
+        self.low = 0  # the lease is to be renewed where less is free
         self.clock_end = 0.0  # when the lease ends unless it is renewed
         self.clock_renewed = -1e9
         self.held = 0  # ceilings of open requests
@@ -81,11 +83,6 @@ class Account:
     def spent(self) -> int:
         """What is known to be spent in the running period."""
         return self.seen + self.unrecorded
-
-    @property
-    def low(self) -> bool:
-        """Whether the lease should be renewed before it is used up."""
-        return 2 * self.free < spare_wanted(self._left, self.held, self._largest, self._lately)
 
     def reserve(self, hold: Hold, expected: int, ceiling: int, now: float, clock: float) -> bool:
         """Holds `ceiling` more for a request if `expected` is free; whether it did."""
@@ -128,6 +125,7 @@ class Account:
         """
         need = max(self.held + max(self.waiting, self.denied) + self.unrecorded - recorded, 0)
         spare = 0 if self._asked_for else spare_wanted(self._left, self.held, self._largest, self._lately)
+        self.low = spare // 2
         keep = max(min(self.leased - recorded, need + spare), 0)
         self.leased = min(self.leased, recorded + keep)
         self._lately = self.denied = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 import msgspec
@@ -10,12 +11,27 @@ from serve.fleet.card import Price
 from serve.fleet.ledger import Ledger
 from serve.gateway.body import Parsed
 from serve.gateway.parameters import MAX_TOKENS
-from serve.routing.cost import exact_cost_nano_usd
 from serve.routing.records import Candidate, Endpoint
 from serve.routing.table import TEMPLATED
 
 # A chat template's own text, beyond what it writes for each turn: Llama 3.3's longest preamble has under 60 tokens.
 TEMPLATE_TOKENS = 256
+
+
+class Rates(NamedTuple):
+    """Nano-USD a token. `prompt` is the dearer of the two kinds of prompt tokens."""
+
+    prompt: float
+    fresh: float
+    cached: float
+    answer: float
+
+    @classmethod
+    def of(cls, price: Price) -> Rates:
+        """Those of a price, which is in USD a million tokens: 1,000 nano-USD a token."""
+        fresh, answer = price.input_usd_per_mtok * 1e3, price.output_usd_per_mtok * 1e3
+        cached = fresh if price.cached_input_usd_per_mtok is None else price.cached_input_usd_per_mtok * 1e3
+        return cls(max(fresh, cached), fresh, cached, answer)
 
 
 class Estimate(NamedTuple):
@@ -26,43 +42,39 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    settings: Ledger, parsed: Parsed, body_bytes: int, candidate: Candidate | None, price: Price, context_tokens: int
+    settings: Ledger, parsed: Parsed, body_bytes: int, candidate: Candidate | None, rates: Rates, context_tokens: int
 ) -> Estimate:
-    """What a model with this price and context may cost for a request whose body has so many bytes.
+    """What a model of these rates and this context may cost for a request whose body has so many bytes.
 
     The ceiling holds whatever the answer is: a prompt has no more tokens than its body has bytes (all tokenizers served
     here fall back to bytes, and the body's JSON has more bytes a turn than a template has tokens), and an answer no
     more than `max_tokens` says, or else than the context has room for.
     """
-    request = parsed.request
-    prompts = _prompts(parsed) if parsed.endpoint is Endpoint.COMPLETIONS else 1
+    request, endpoint = parsed.request, parsed.endpoint
     prompt = body_bytes + TEMPLATE_TOKENS
-    if parsed.endpoint in TEMPLATED and prompt > context_tokens:
+    if prompt > context_tokens and endpoint in TEMPLATED:
         prompt = context_tokens  # an engine refuses what is longer
-    if parsed.endpoint is Endpoint.EMBEDDINGS:
+    if endpoint is Endpoint.EMBEDDINGS:
         answer = 0
     else:
-        cap = _cap(parsed)
-        if cap is None:
-            cap = settings.unbounded_tokens or context_tokens
-        answer = min(cap, context_tokens) * request.choices * prompts
-    dear = (price.cached_input_usd_per_mtok or 0.0) > price.input_usd_per_mtok  # never yet seen, and not forbidden
-    ceiling = exact_cost_nano_usd(price, prompt, prompt if dear else 0, answer)
+        cap = request.max_output_tokens
+        cap = _cap(parsed, cap) if cap is not None else settings.unbounded_tokens or context_tokens
+        answer = min(cap, context_tokens) * request.choices
+        if endpoint is Endpoint.COMPLETIONS:
+            answer *= _prompts(parsed)
+    ceiling = ceil(prompt * rates.prompt + answer * rates.answer)
     if candidate is None:
         return Estimate(ceiling, ceiling)
-    expected = exact_cost_nano_usd(price, candidate.input_tokens, candidate.cached_tokens, candidate.output_tokens)
-    return Estimate(min(int(expected * settings.reserve_margin), ceiling), ceiling)
+    _, fresh, cached, each = rates
+    known = candidate.cached_tokens
+    expected = (candidate.input_tokens - known) * fresh + known * cached + candidate.output_tokens * each
+    return Estimate(min(ceil(expected * settings.reserve_margin), ceiling), ceiling)
 
 
-def _cap(parsed: Parsed) -> int | None:
+def _cap(parsed: Parsed, least: int) -> int:
     """The caller's limit of one answer. Of several an engine may take any: the largest counts."""
-    cap = parsed.request.max_output_tokens
-    if cap is None:
-        return None
-    named = [parsed.fields[name] for name in MAX_TOKENS if name in parsed.fields]
-    if len(named) == 1:
-        return cap
-    return max((int(bytes(value)) for value in named if bytes(value) != b"null"), default=cap)
+    values = [bytes(parsed.fields[name]) for name in MAX_TOKENS if name in parsed.fields]
+    return least if len(values) == 1 else max((int(value) for value in values if value != b"null"), default=least)
 
 
 def _prompts(parsed: Parsed) -> int:

@@ -12,7 +12,7 @@ from serve.errors import LocalError
 from serve.fleet.ledger import Ledger
 from serve.gateway.body import Parsed
 from serve.gateway.ledger.account import Account, Hold
-from serve.gateway.ledger.estimate import estimate
+from serve.gateway.ledger.estimate import Rates, estimate
 from serve.gateway.ledger.instruments import LedgerInstruments
 from serve.gateway.ledger.leases import Claim
 from serve.gateway.ledger.period import DAY_S, day_of
@@ -55,6 +55,7 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._clock = machine_clock()
+        self._rates: dict[str, Rates] = {}
         self._finished: list[Finished] = []
         self._rows: list[Row] = []
         self._spilled: list[float] = []  # when the oldest spilled row was made, and how many there are
@@ -78,11 +79,16 @@ class Keeper:
         model = upstream.model
         if hold.model == model.id:
             return
-        candidate = next((one for one in decision.candidates if one.model == model.id), None)
-        expected, ceiling = estimate(
-            self._settings, parsed, hold.body_bytes, candidate, upstream.price, model.context_tokens
-        )
-        if not beside:
+        rates = self._rates.get(model.id)
+        if rates is None:
+            rates = self._rates[model.id] = Rates.of(upstream.price)
+        candidate = None
+        for one in decision.candidates:
+            if one.model == model.id:
+                candidate = one
+                break
+        expected, ceiling = estimate(self._settings, parsed, hold.body_bytes, candidate, rates, model.context_tokens)
+        if hold.nano_usd and not beside:
             expected, ceiling = max(expected - hold.nano_usd, 0), max(ceiling - hold.nano_usd, 0)
         account, now = hold.account, time()
         self._active.add(account)
@@ -96,7 +102,7 @@ class Keeper:
             await self._renewal(account, ceiling, deadline - clock)
             now, clock = time(), clock_gettime(CLOCK_BOOTTIME)
         hold.model = model.id
-        if account.low and not account.tight:
+        if account.free < account.low and account.share:
             self._woken.set()
 
     def settle(self, done: Finished, hold: Hold | None) -> None:

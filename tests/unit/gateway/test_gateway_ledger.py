@@ -14,7 +14,7 @@ from serve.fleet.ledger import Ledger
 from serve.gateway.auth import MAX_CLASSES, KeysFile, load_keys
 from serve.gateway.body import parse
 from serve.gateway.ledger.database import Sqlite, Unreachable
-from serve.gateway.ledger.estimate import TEMPLATE_TOKENS, estimate
+from serve.gateway.ledger.estimate import TEMPLATE_TOKENS, Rates, estimate
 from serve.gateway.ledger.leases import Claim
 from serve.gateway.ledger.period import day_of
 from serve.gateway.ledger.rows import DISCARDED, SENT, SUMMED, Row, summed
@@ -178,7 +178,7 @@ def test_a_directory_that_is_none_is_unreachable(tmp_path):
         Sqlite(tmp_path / "absent.sqlite", read_only=True)
 
 
-PRICE = Price(input_usd_per_mtok=1.0, output_usd_per_mtok=2.0)  # 1,000 and 2,000 nano-USD a token
+RATES = Rates.of(Price(input_usd_per_mtok=1.0, output_usd_per_mtok=2.0))  # 1,000 and 2,000 nano-USD a token
 CANDIDATE = Candidate("m", 0.0, 50, 200, None, "none")
 
 
@@ -206,14 +206,14 @@ def parsed(endpoint=Endpoint.CHAT, **fields):
     ],
 )
 def test_the_ceiling_is_all_that_may_be_read_and_written(endpoint, fields, answers):
-    found = estimate(Ledger(), parsed(endpoint, **fields), 400, CANDIDATE, PRICE, 8192)
+    found = estimate(Ledger(), parsed(endpoint, **fields), 400, CANDIDATE, RATES, 8192)
     assert found.ceiling == 1000 * (400 + TEMPLATE_TOKENS) + 2000 * answers
     assert found.expected == min(2 * (50 * 1000 + 200 * 2000), found.ceiling)
 
 
 def test_a_prompt_cannot_be_longer_than_the_context_nor_an_open_end_than_the_setting():
     unbounded = Ledger(unbounded_tokens=1000, reserve_margin=3)
-    found = estimate(unbounded, parsed(), 10**6, CANDIDATE, PRICE, 8192)
+    found = estimate(unbounded, parsed(), 10**6, CANDIDATE, RATES, 8192)
     assert found == (3 * 450_000, 1000 * 8192 + 2000 * 1000)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability import autoscaler_metrics, foreign, metrics
-from observability.promql import Expr, aggregate, increase, like, rate, series, unlike
+from observability.promql import Expr, aggregate, increase, like, rate, series
 from observability.rules.rule import Alert, Severity
 
 # Ray Serve's HAProxy names a backend `http-<application>`, and an application is named after its model.
@@ -19,7 +19,7 @@ def models() -> tuple[Alert, ...]:
     """Alerts that every fleet has, whoever runs its engines."""
     refused = increase(metrics.ERRORS, "5m", code="overloaded").by()
     # Not every request: a flood of wrong keys would hide that half of the others are refused.
-    asked = refused + increase(metrics.REQUESTS, "5m", status=unlike("4..")).by().or_zero()
+    asked = refused + increase(metrics.TENANT_REQUESTS, "5m", outcome=like("answered|failed")).by()
     full = rate(metrics.REJECTIONS, "15m", code="no_capacity").by("model")
     decided = rate(metrics.DECISION, "15m", "_count").by().scalar()
     return (

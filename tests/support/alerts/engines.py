@@ -12,8 +12,8 @@ def _healthy(values: str, worker: str = "a:1") -> Input:
     return given(metrics.HEALTHY, values, model="m", instance=worker)
 
 
-def _asked(values: str, status: str = "200") -> Input:
-    return given(metrics.REQUESTS, values, model="m", language="nb", tenant_class="x", status=status, reason="cheapest")
+def _asked(values: str, outcome: str = "answered") -> Input:
+    return given(metrics.TENANT_REQUESTS, values, tenant="acme", outcome=outcome)
 
 
 def _overloaded(values: str, worker: str = "a:1") -> Input:
@@ -101,7 +101,7 @@ _MODELS: tuple[Case, ...] = (
     Fires(
         "ParlanceNoCapacity",
         "a flood of wrong keys does not hide it; two workers add up",
-        (_overloaded("0+3x30"), _overloaded("0+3x30", "b:1"), _asked("0+100x30"), _asked("0+90000x30", "401")),
+        (_overloaded("0+3x30"), _overloaded("0+3x30", "b:1"), _asked("0+100x30"), _asked("0+90000x30", "refused")),
         "4m",
         (Expected(PAGE, "5.66% of requests are refused for lack of capacity"),),
     ),

@@ -240,7 +240,7 @@ BUDGET_SPENT = _gauge(
 )
 BUDGET_RESERVED = _gauge(
     "budget_reserved_usd",
-    "Expected cost of a tenant's open requests, held back from its budget.",
+    "The most that a tenant's open requests may cost, held back from its budget.",
     "tenant",
     unit=Unit.USD,
 )

@@ -82,7 +82,7 @@ async def measure(rounds: int, requests: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for words, keys in (("with budgets", rich), ("without", None)):
             directory = Path(folder) / words
-            keeper = open_ledger(fleet.gateway.ledger, keys, directory, Instruments(fleet, names))
+            keeper = open_ledger(fleet.gateway, keys, directory, Instruments(fleet, names))
             keeper.start()
 
             async def reserve_and_settle(keeper: Keeper = keeper) -> None:

@@ -87,7 +87,7 @@ class Worker:
         )
         self.journal = journal
         self.shared_dir = shared_dir
-        self.ledger = open_ledger(self.settings.ledger, keys, shared_dir, self.instruments)
+        self.ledger = open_ledger(self.settings, keys, shared_dir, self.instruments)
         self.recent = Recent()
         self.traces = tracing(self.settings.traces, {name: _target(u) for name, u in self.upstreams.items()})
         self.book = Book(

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import time
 
 from serve.errors import LocalError
-from serve.fleet.ledger import Ledger
+from serve.fleet.gateway import Gateway
 from serve.gateway.auth import KeysFile
 from serve.gateway.instruments import Instruments
 from serve.gateway.ledger.account import Account
@@ -33,9 +33,18 @@ def accounts_of(keys: KeysFile | None, now: float) -> dict[str, Account]:
     }
 
 
-def open_ledger(settings: Ledger, keys: KeysFile | None, directory: Path | None, instruments: Instruments) -> Keeper:
-    """The ledger in a state directory, or in memory where there is none. Raises LocalError when it cannot be opened."""
+def open_ledger(gateway: Gateway, keys: KeysFile | None, directory: Path | None, instruments: Instruments) -> Keeper:
+    """The ledger in a state directory, or in memory where there is none.
+
+    Raises LocalError when it cannot be opened, or when several workers were to hold budgets with nothing in common.
+    """
+    settings = gateway.ledger
     accounts = accounts_of(keys, time())
+    if directory is None and accounts and gateway.workers > 1:
+        raise LocalError(
+            f"gateway.state_dir: none, and {gateway.workers} workers were to hold the budgets of {len(accounts)} tenants: "
+            "name one (--state-dir), for each worker alone would let a whole budget be spent"
+        )
     try:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
@@ -45,8 +54,8 @@ def open_ledger(settings: Ledger, keys: KeysFile | None, directory: Path | None,
         raise LocalError(f"gateway.state_dir: the ledger in {directory} cannot be opened: {error}") from error
     if directory is None and accounts:
         log.warning(
-            "budgets of %d tenants are kept in memory: what was spent is forgotten when the gateway stops, and each "
-            "worker counts alone; name a gateway.state_dir",
+            "budgets of %d tenants are kept in memory: what was spent is forgotten when the gateway stops; name a "
+            "gateway.state_dir",
             len(accounts),
         )
     worker = secrets.token_hex(8)

@@ -55,8 +55,16 @@ def fixed(fleet: Fleet, cluster: Cluster, gateway: bool) -> dict[str, tuple[int,
     }
     if gateway:
         ports["gateway"] = (fleet.gateway.port, "gateway.port")
-        ports["admin"] = (fleet.gateway.admin_port, "gateway.admin_port")
+        for port in admin_ports(fleet):
+            first = port == fleet.gateway.admin_port
+            ports["admin" if first else f"admin {port}"] = (port, "gateway.admin_port")
     return ports
+
+
+def admin_ports(fleet: Fleet) -> range:
+    """The second port of each worker of the gateway."""
+    first = fleet.gateway.admin_port
+    return range(first, first + fleet.gateway.workers)
 
 
 def choose(fleet: Fleet, cluster: Cluster, gateway: bool, observers: bool = False) -> Ports:

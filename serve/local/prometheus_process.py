@@ -11,6 +11,7 @@ from observability import rules, scrape
 from observability.metric import Exporter
 from serve.fleet import Fleet
 from serve.local import child
+from serve.local.ports import admin_ports
 from serve.local.state import Ports, loopback
 
 PART = "Prometheus"
@@ -25,10 +26,10 @@ def program() -> str | None:
     return shutil.which("prometheus")
 
 
-def targets(ports: Ports) -> dict[Exporter, tuple[str, ...]]:
+def targets(ports: Ports, fleet: Fleet) -> dict[Exporter, tuple[str, ...]]:
     """host:port of everything that exports metrics in a stack, by job."""
     found: dict[Exporter, tuple[int | None, ...]] = {
-        Exporter.GATEWAY: (ports.admin,),
+        Exporter.GATEWAY: tuple(admin_ports(fleet)) if ports.admin is not None else (),
         Exporter.AUTOSCALER: (ports.autoscaler,),
         # The node's own (with Serve and vLLM), Ray's autoscaler, and the dashboard.
         Exporter.RAY: (ports.metrics, ports.autoscaler_metrics, ports.dashboard_metrics),
@@ -74,7 +75,7 @@ def start(fleet: Fleet, ports: Ports, marker: str, log: Path, directory: Path) -
     binary, port = program(), ports.prometheus
     assert binary is not None
     assert port is not None
-    config = write(directory, targets(ports), fleet)
+    config = write(directory, targets(ports, fleet), fleet)
     return child.start(PART, command(binary, config, port), marker, log, ready_url(loopback(port)))
 
 

@@ -10,7 +10,7 @@ import pytest
 from serve.errors import LocalError
 from serve.fleet import Fleet
 from serve.fleet.loader import resolve
-from serve.local.ports import choose, free, listening
+from serve.local.ports import OBSERVERS, admin_ports, choose, free, listening
 
 pytestmark = pytest.mark.unit
 
@@ -64,6 +64,17 @@ def test_prometheus_and_the_autoscaler_have_ports_where_they_are_wanted() -> Non
     listeners = ports.listeners()
     assert {"prometheus", "autoscaler"} <= set(listeners)
     assert len(set(listeners.values())) == len(listeners)
+
+
+def test_workers_and_the_autoscaler_share_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve, dashboard, clients = some(3)
+    admin = next(port for port in range(20_000, 30_000) if free(port) and free(port + 1))
+    monkeypatch.setitem(OBSERVERS, "autoscaler", admin + 1)  # as 8082 is, beside 8081 and a second worker
+    described = fleet(serve, dashboard, clients, admin)
+    workers = described.model_copy(update={"gateway": described.gateway.model_copy(update={"workers": 2})})
+    ports = choose(workers, described.clusters["local"], gateway=True, observers=True)
+    assert (ports.admin, ports.autoscaler) == (admin, ports.listeners()["autoscaler"])
+    assert ports.autoscaler not in admin_ports(workers)
 
 
 def test_without_a_gateway_its_ports_do_not_matter(taken: int) -> None:

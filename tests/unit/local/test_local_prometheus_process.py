@@ -22,7 +22,7 @@ WHOLE = Ports(gateway=8080, admin=8081, prometheus=9090, autoscaler=8082, **BASE
 
 
 def test_every_exporter_of_the_stack_is_scraped() -> None:
-    assert prometheus_process.targets(WHOLE) == {
+    assert prometheus_process.targets(WHOLE, laptop()) == {
         Exporter.GATEWAY: ("127.0.0.1:8081",),
         Exporter.AUTOSCALER: ("127.0.0.1:8082",),
         Exporter.RAY: tuple(
@@ -32,8 +32,14 @@ def test_every_exporter_of_the_stack_is_scraped() -> None:
     }
 
 
+def test_every_worker_of_the_gateway_is_a_target() -> None:
+    gateway = laptop().gateway.model_copy(update={"workers": 3})
+    found = prometheus_process.targets(WHOLE, laptop().model_copy(update={"gateway": gateway}))
+    assert found[Exporter.GATEWAY] == ("127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083")
+
+
 def test_a_part_that_is_not_there_is_not_scraped() -> None:
-    without = prometheus_process.targets(Ports(gateway=None, admin=None, **BASE))
+    without = prometheus_process.targets(Ports(gateway=None, admin=None, **BASE), laptop())
     assert set(without) == {Exporter.RAY, Exporter.HAPROXY}
 
 
@@ -47,7 +53,7 @@ def test_configuration_and_rules_of_this_fleet_replace_an_earlier_stack_s(tmp_pa
     directory = tmp_path / "prometheus"
     old = directory / "data" / "wal"
     old.mkdir(parents=True)
-    config = prometheus_process.write(directory, prometheus_process.targets(WHOLE), laptop())
+    config = prometheus_process.write(directory, prometheus_process.targets(WHOLE, laptop()), laptop())
     assert not old.exists()
     (pattern,) = yaml.safe_load(config.read_text())["rule_files"]
     assert list(Path(pattern).parent.glob(Path(pattern).name)), "the rules are there"

@@ -3,6 +3,10 @@
 Each stands in the recording of the pinned versions with this type and these labels (tests hold that), so that an
 upgrade that renames one fails here and not in an empty panel. `labels` are those that a query needs; Ray adds others
 (`Component`, `WorkerId`, `SessionName`, …).
+
+A histogram's `_sum` is none where Ray exports it: Ray passes on how many observations fell into each bucket and puts
+them at the bucket's middle, so that a thousand zeros in the bucket up to 1 add up to 500. `_bucket` and `_count` are
+right, and quantiles with them; means are not.
 """
 
 from __future__ import annotations

@@ -108,12 +108,6 @@ def left(metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
     return aggregate("min", series(metric, **_chosen(matchers)), *by) - now()
 
 
-def mean(metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
-    """The mean of a histogram's observations, by labels; no sample where there were none."""
-    given = _chosen(matchers)
-    return rate(metric, PANEL, "_sum", **given).by(*by).per(rate(metric, PANEL, "_count", **given).by(*by))
-
-
 def percentile(q: float, metric: Metric, *by: str, **matchers: str | Matches) -> Expr:
     """A quantile of a histogram by labels; no sample where there were no observations."""
     return quantile(q, metric, *by, **_chosen(matchers)).at_least(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability import foreign, metrics
-from observability.dashboards.asking import ENGINE, MODEL, amount, count, each_second, largest, mean, percentile
+from observability.dashboards.asking import ENGINE, MODEL, amount, count, each_second, largest, percentile
 from observability.dashboards.panel import (
     Colour,
     Dashboard,
@@ -126,10 +126,10 @@ def _load() -> tuple[Panel, ...]:
         ),
         Panel(
             "batch-tokens",
-            "Tokens a step",
-            "Tokens that a step of the engine works on, on average: decoding adds one for each running request, a "
+            "Tokens a step, median",
+            "Tokens that a step of the engine works on: decoding adds one for each running request, a "
             "prompt its length. High beside late tokens: prompts crowd decoding out; lower max_num_batched_tokens.",
-            (Query(mean(foreign.VLLM_BATCH_TOKENS, "model_name", **ENGINE), NAME),),
+            (Query(percentile(0.5, foreign.VLLM_BATCH_TOKENS, "model_name", **ENGINE), NAME),),
             width=6,
             empty="no steps",
         ),
@@ -141,7 +141,8 @@ def _work() -> tuple[Panel, ...]:
     output = each_second(foreign.VLLM_OUTPUT_TOKENS, "model_name", **ENGINE)
     found = each_second(foreign.VLLM_PROMPT_SOURCES, "model_name", source="local_cache_hit", **ENGINE)
     queries = each_second(foreign.VLLM_PREFIX_QUERIES, "model_name", **ENGINE)
-    preempted = each_second(foreign.VLLM_PREEMPTIONS, "model_name", suffix="_sum", **ENGINE)
+    requests = each_second(foreign.VLLM_PREEMPTIONS, "model_name", suffix="_count", **ENGINE)
+    once_at_most = each_second(foreign.VLLM_PREEMPTIONS, "model_name", suffix="_bucket", le="1.0", **ENGINE)
     finished = each_second(foreign.VLLM_FINISHED, "model_name", "finished_reason", **ENGINE)
     return (
         Panel(
@@ -166,10 +167,11 @@ def _work() -> tuple[Panel, ...]:
         ),
         Panel(
             "preemptions",
-            "Preemptions",
-            "Requests a second that were thrown out of the batch for lack of KV cache and start again. Anything "
-            "above 0 is work done twice: see KV cache.",
-            (Query(preempted, NAME),),
+            "Preempted more than once",
+            "Requests a second that were thrown out of the batch twice or more for lack of KV cache, and started "
+            "again. Anything above 0 is work done over and over: see KV cache. (vLLM counts by request; its first "
+            "bucket holds 0 and 1.)",
+            (Query(requests - once_at_most, NAME),),
             scale=Scale.PER_SECOND,
             width=6,
         ),
@@ -193,8 +195,8 @@ def _time(slo: Slo) -> tuple[Panel, ...]:
         return Panel(slug, title, description, (query,), scale=Scale.SECONDS, thresholds=limit, empty="no answers")
 
     lengths = (
-        Query(mean(foreign.VLLM_PROMPT_LENGTH, "model_name", **ENGINE), f"{NAME}, prompt"),
-        Query(mean(foreign.VLLM_OUTPUT_LENGTH, "model_name", **ENGINE), f"{NAME}, answer"),
+        Query(percentile(0.5, foreign.VLLM_PROMPT_LENGTH, "model_name", **ENGINE), f"{NAME}, prompt"),
+        Query(percentile(0.5, foreign.VLLM_OUTPUT_LENGTH, "model_name", **ENGINE), f"{NAME}, answer"),
     )
     return (
         panel(
@@ -235,7 +237,7 @@ def _time(slo: Slo) -> tuple[Panel, ...]:
         ),
         Panel(
             "lengths",
-            "Tokens of a request, on average",
+            "Tokens of a request, median",
             "Prompts and answers as the engines saw them. When they change, so do time and cost: it is the "
             "traffic, not the engine.",
             lengths,

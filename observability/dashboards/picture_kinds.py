@@ -14,6 +14,11 @@ from observability.dashboards.scales import written
 
 LEGEND_LINE, LEGEND_SIZE = 15, 7.5
 BAR, LINE = 24, 22
+# Of a logarithmic axis: decades, and of seconds what people count in.
+_DECADES = (
+    tuple(10.0**power for power in range(-6, 13)),
+    (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 864_000.0, 8_640_000.0),
+)
 AXIS = 58  # room for the numbers at the left
 
 
@@ -44,14 +49,16 @@ def _lines(canvas: Canvas, box: Box, panel: Panel, series: list[Series]) -> None
 
 def _scale(axes: Any, panel: Panel, values: Sequence[float]) -> None:
     """The axis at the left: from what the panel says it begins at to what it ends at, or what the values need."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _at: written(value, panel.unit)))
     if panel.logarithmic and max(values) > 0:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, numticks=6))
+        low, high = axes.get_ylim()
+        steps = _DECADES[panel.unit is Scale.SECONDS]
+        axes.yaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _at: written(value, panel.unit)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
         return
     bottom = min(values) if panel.least is None else min(panel.least, *values)
     top = axes.get_ylim()[1] if panel.stacked else max(values)

@@ -205,6 +205,12 @@ def test_several_workers_make_one_figure_as_the_catalogue_says(asked: Asked) -> 
             assert str(parents[-1].op) == said[1], asked.expression
 
 
+@pytest.mark.parametrize("asked", ASKED, ids=name)
+def test_no_sum_of_a_histogram_that_ray_exports_is_asked_for(asked: Asked) -> None:
+    """Ray puts observations at the middle of their bucket: a thousand zeros up to 1 add up to 500."""
+    assert not re.search(r"\bray_\w+_sum\b", asked.expression)
+
+
 def test_thresholds_are_the_fleets_objectives() -> None:
     slo = Slo(availability=0.9, ttft_s=5.0, itl_s=0.05, attainment=0.95)
     overview, languages = dashboards.dashboards(slo)[:2]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.support.browser import Visit, chromium
 from tests.support.engine import Engine, answer
 from tests.support.gateway import GatewayProcess
 
@@ -69,3 +70,25 @@ def gateway(shared_gateway: GatewayProcess, engines: tuple[Engine, Engine]) -> I
     shared_gateway._wait("/readyz")
     yield shared_gateway
     assert shared_gateway.process.poll() is None, "the gateway died"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real one; tests that need it are skipped where there is none."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def visit(browser: Any, gateway: GatewayProcess) -> Iterator[Callable[..., Visit]]:
+    """Opens pages of the operator, `of=` another gateway. Fails a test whose page complained, or left its origin."""
+    made: list[Visit] = []
+
+    def new(*, of: GatewayProcess | None = None, **options: Any) -> Visit:
+        made.append(Visit(browser, of or gateway, **options))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.context.close()
+    assert [problem for one in made for problem in one.watched.problems] == []

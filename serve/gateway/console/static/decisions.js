@@ -1,6 +1,6 @@
 // Live decisions: the last some hundred requests, newest first, as they come.
 
-import { announce, el, empty, facts, fill, heading, row, table } from "./dom.js";
+import { announce, el, empty, facts, fill, heading, labelled, row, table } from "./dom.js";
 import { data, poll } from "./feed.js";
 import { count, language, languageName, percent, probability, seconds, usd, when, words } from "./format.js";
 import { model } from "./models.js";
@@ -49,7 +49,7 @@ export function show(page) {
   fill(
     page,
     heading("Live decisions"),
-    el("div", { class: "toolbar" }, Object.values(filters).map((filter) => filter.label), pause, tally),
+    el("div", { class: "toolbar" }, Object.values(filters).map((filter) => filter.field), pause, tally),
     nothing,
     log,
   );
@@ -122,7 +122,7 @@ export function show(page) {
 
 function choice(title, options) {
   const select = el("select", {}, options.map(([value, text]) => el("option", { value, text })));
-  return { select, label: el("label", {}, el("span", { text: title }), select) };
+  return { select, field: labelled(title, select) };
 }
 
 /** Adds values that came up to a filter's options, in the order of their names; the choice stays. */

@@ -24,6 +24,15 @@ export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
 
+let fields = 0;
+
+/** A form's field below its label; `note` is a word more. */
+export function labelled(title, field, note = null) {
+  field.id = `field-${(fields += 1)}`;
+  const small = note === null ? [] : [" ", el("small", { text: note })];
+  return el("div", { class: "field" }, el("label", { for: field.id }, title, small), field);
+}
+
 /** A heading that takes the focus when its view is shown. */
 export function heading(text) {
   return el("h1", { tabindex: "-1", text });

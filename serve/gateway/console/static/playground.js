@@ -1,7 +1,7 @@
 // The playground: which model would answer and why, and then its answer, by the gateway's own application.
 
 import { reply, tokens } from "./decisions.js";
-import { announce, el, empty, facts, fill, heading } from "./dom.js";
+import { announce, el, empty, facts, fill, heading, labelled } from "./dom.js";
 import { explained } from "./explain.js";
 import { data } from "./feed.js";
 import { seconds, usd, words } from "./format.js";
@@ -193,7 +193,6 @@ function formOf(fleet) {
   };
   fields.text.value = draft.text;
   fields.system.value = draft.system;
-  const label = (title, field, note) => el("label", {}, el("span", {}, title, note ? el("small", { text: note }) : null), field);
   const systemOn = () => {
     fields.system.disabled = !WITH_SYSTEM.has(fields.endpoint.value);
   };
@@ -206,15 +205,15 @@ function formOf(fleet) {
   const explain = el("button", { type: "button", text: "Explain" });
   const stop = el("button", { type: "button", text: "Stop", "aria-disabled": "true" });
   const element = el("form", { autocomplete: "off" },
-    label("Text", fields.text),
-    label("System prompt", fields.system, "optional"),
-    el("div", { class: "grid" }, label("Endpoint", fields.endpoint), label("Model", fields.model)),
+    labelled("Text", fields.text),
+    labelled("System prompt", fields.system, "optional"),
+    el("div", { class: "grid" }, labelled("Endpoint", fields.endpoint), labelled("Model", fields.model)),
     el("fieldset", {}, el("legend", { text: "Hints, all optional" }),
       el("div", { class: "grid" },
-        label("Language", fields.language, "BCP-47"), label("Task", fields.task),
-        label("Quality floor", fields.floor, "or points"), label("Most it may cost", fields.maxCost, "USD"),
-        label("Longest answer", fields.maxTokens, "tokens"))),
-    fields.key ? label("API key", fields.key, "kept in this page's memory only") : null,
+        labelled("Language", fields.language, "BCP-47"), labelled("Task", fields.task),
+        labelled("Quality floor", fields.floor, "or points"), labelled("Most it may cost", fields.maxCost, "USD"),
+        labelled("Longest answer", fields.maxTokens, "tokens"))),
+    fields.key ? labelled("API key", fields.key, "kept in this page's memory only") : null,
     el("div", { class: "actions" }, send, explain, stop, el("small", { class: "muted", text: "Ctrl + Enter sends" })),
     el("datalist", { id: "languages" }, Object.entries(fleet.languages).map(([tag, name]) => el("option", { value: tag, text: name }))),
     el("datalist", { id: "floors" }, fleet.floors.map((floor) => el("option", { value: floor }))));

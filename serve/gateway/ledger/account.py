@@ -30,9 +30,11 @@ class Account:
 
     __slots__ = (
         "_asked_for",
+        "_before",
         "_largest",
         "_lately",
         "_left",
+        "_workers",
         "budget",
         "clock_end",
         "clock_renewed",
@@ -67,6 +69,8 @@ class Account:
         self._largest = 0  # ceiling of one request, of late
         self._lately = 0  # spent since the last renewal
         self._left = budget  # neither spent nor leased by others at the last renewal
+        self._before = 0  # what was leased when the last claim was made
+        self._workers = 1
         self._asked_for = False  # another worker needs what this one has to spare
 
     @property
@@ -114,8 +118,9 @@ class Account:
         """Begins the period of `now` with nothing leased and nothing spent. Open requests keep their holds, for they
         are paid from the period in which they end."""
         self.period = period_of(self.every, now)
-        self.leased = self.unrecorded = self.seen = self.share = self._lately = 0
+        self.leased = self.unrecorded = self.seen = self._lately = self._before = 0
         self._left = self.budget
+        self.share = self.budget // self._workers
 
     def claim(self, recorded: int) -> Claim:
         """What to ask for in a transaction that records `recorded` of what is unrecorded.
@@ -126,6 +131,7 @@ class Account:
         need = max(self.held + max(self.waiting, self.denied) + self.unrecorded - recorded, 0)
         spare = 0 if self._asked_for else spare_wanted(self._left, self.held, self._largest, self._lately)
         self.low = spare // 2
+        self._before = self.leased
         keep = max(min(self.leased - recorded, need + spare), 0)
         self.leased = min(self.leased, recorded + keep)
         self._lately = self.denied = 0
@@ -141,7 +147,8 @@ class Account:
         self.seen = lease.spent
         self.clock_renewed, self.clock_end = clock, clock_end
         self._left = max(self.budget - lease.spent - lease.others.leased, 0)
-        self.share = max(self._left - lease.granted, 0) // (lease.others.count + 1)
+        self._workers = lease.others.count + 1
+        self.share = max(self._left - lease.granted, 0) // self._workers
         self._asked_for = lease.others.unmet > 0
 
     def recorded(self, day: int, amount: int) -> None:
@@ -152,8 +159,9 @@ class Account:
             self.seen += amount
 
     def unreachable(self, clock_end: float) -> None:
-        """The store cannot be asked: the lease goes on, for nobody else can take it, and grows once by this worker's
-        share of what no worker had leased. All of them doing so still spend no more than the budget."""
-        self.leased += self.share
+        """The store did nothing of the last claim: the lease goes on as it was, for nobody else can take it, and grows
+        once by this worker's share of what no worker had leased. All of them doing so still spend no more than the
+        budget."""
+        self.leased = self._before + self.share
         self.share = 0
         self.clock_end = max(self.clock_end, clock_end)

@@ -31,7 +31,8 @@ GAP_S = 0.01  # between two transactions, however many requests ask for one
 RETRY_S = 1.0  # after one that failed
 TIGHT_S = 1.0  # between two renewals where all of a budget is leased: another worker may need what is free here
 FRESH_S = 0.25  # where nothing is left, a renewal this long ago is asked again only by the next one that is due
-PRUNE_S = 60.0
+RENEW_S = 5.0  # between two renewals of a lease that is not used: what others spent is seen, and what they need
+LOOK_S = 60.0  # between two looks for rows that are too old, and for those of workers that died
 MAX_ROWS = 50_000  # in memory, where no disk takes them: about 20 MB
 
 
@@ -58,7 +59,9 @@ class Keeper:
         self._rates: dict[str, Rates] = {}
         self._finished: list[Finished] = []
         self._rows: list[Row] = []
-        self._spilled: list[float] = []  # when the oldest spilled row was made, and how many there are
+        self._writing: Sequence[Row] = ()
+        self._spilled = 0
+        self._spilled_since = 0.0  # `at` of the oldest spilled row
         self._active: set[Account] = set()
         self._woken = asyncio.Event()
         self._next: asyncio.Future[None] = self._loop.create_future()
@@ -136,6 +139,7 @@ class Keeper:
             )
         self._apply((), claims, {}, written, clock)
         self._task = self._loop.create_task(self._run(), name="ledger")
+        self._task.add_done_callback(_ended)
 
     async def stop(self) -> None:
         """Writes what is pending and gives the leases back."""
@@ -155,34 +159,37 @@ class Keeper:
 
     def show(self) -> None:
         """Brings the gauges up to date, before they are scraped."""
-        now = time()
-        waiting = self._finished[0].at if self._finished else None
-        oldest = [
-            at for at in (waiting, self._rows[0].at if self._rows else None, *self._spilled[:1]) if at is not None
-        ]
-        count = len(self._finished) + len(self._rows) + int(sum(self._spilled[1:]))
-        self._show.show(self._accounts.values(), count, max(now - min(oldest), 0.0) if oldest else 0.0)
+        oldest = now = time()
+        if self._finished:
+            oldest = min(oldest, self._finished[0].at)
+        for rows in (self._rows, self._writing):
+            if rows:
+                oldest = min(oldest, rows[0].at)
+        if self._spilled:
+            oldest = min(oldest, self._spilled_since)
+        pending = len(self._finished) + len(self._rows) + len(self._writing) + self._spilled
+        self._show.show(self._accounts.values(), pending, now - oldest)
 
     async def _run(self) -> None:
-        pruned = 0.0
+        looked, old = 0.0, False
         while not self._stopping:
             try:
                 await asyncio.wait_for(self._woken.wait(), FLUSH_S)
             except TimeoutError:
-                if not self._finished and not self._rows and not self._due():
+                if not self._finished and not self._rows and not old and not self._due():
                     continue
             await self._commit()
-            clock = self._clock.seconds
-            if clock - pruned > PRUNE_S:
-                pruned = clock
-                await self._loop.run_in_executor(self._thread, self._writer.prune, time() - self._keep_s)
+            if old or self._clock.seconds - looked > LOOK_S:
+                old = await self._loop.run_in_executor(self._thread, self._writer.prune, time() - self._keep_s)
+            if self._clock.seconds - looked > LOOK_S:
+                looked = self._clock.seconds
                 self._show.written(await self._loop.run_in_executor(self._thread, self._writer.adopt, self._clock))
             await asyncio.sleep(RETRY_S if self._failing and not self._stopping else GAP_S)
 
     def _due(self) -> list[Account]:
         """The accounts whose leases are to be renewed."""
         clock = clock_gettime(CLOCK_BOOTTIME)
-        every = self._settings.lease_s / 3
+        every = min(self._settings.lease_s / 3, RENEW_S)
         return [
             account
             for account in self._accounts.values()
@@ -199,6 +206,7 @@ class Keeper:
         for one in finished:
             self._rows.extend(rows_of(one))
         rows, self._rows = self._rows[:CHUNK], self._rows[CHUNK:]
+        self._writing = rows
         now, clock = time(), Clock(self._clock.boot, clock_gettime(CLOCK_BOOTTIME))
         for account in due:
             if not account.period.start <= now < account.period.end:
@@ -207,7 +215,7 @@ class Keeper:
         claims = [account.claim(recorded.get(account.tenant, 0)) for account in due]
         written = await self._loop.run_in_executor(self._thread, self._writer.write, rows, claims, clock)
         self._apply(rows, claims, recorded, written, clock)
-        self._clock = clock
+        self._clock, self._writing = clock, ()
         if not done.done():
             done.set_result(None)
 
@@ -237,7 +245,7 @@ class Keeper:
             account.renewed(claim, lease, recorded.get(claim.tenant, 0), clock.seconds, until)
         self._show.written(len(rows) + written.home_rows)
         if written.home_rows:
-            self._spilled = []
+            self._spilled = 0
             for (tenant, day), amount in written.home.items():
                 if tenant in self._accounts:
                     self._accounts[tenant].recorded(day, amount)
@@ -252,11 +260,17 @@ class Keeper:
                 self._accounts[claim.tenant].unreachable(clock.seconds + self._settings.lease_s)
         spilled = len(rows) - len(written.kept)
         if spilled:
-            first, count = self._spilled or (rows[0].at, 0.0)
-            self._spilled = [first, count + spilled]
+            if not self._spilled:
+                self._spilled_since = rows[0].at
+            self._spilled += spilled
         self._rows = [*written.kept, *self._rows]
         if len(self._rows) > MAX_ROWS:
             self._sums += 1
             name = f"sum-{self._clock.boot[:8]}-{id(self):x}-{int(time() * 1e6):x}-{self._sums}"
             log.error("%d rows that no disk takes are added up by day, tenant, key and model", len(self._rows))
             self._rows = summed(self._rows, name)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("the ledger has stopped, and nothing is recorded any more", exc_info=error)

@@ -42,8 +42,8 @@ def open_ledger(gateway: Gateway, keys: KeysFile | None, directory: Path | None,
     accounts = accounts_of(keys, time())
     if directory is None and accounts and gateway.workers > 1:
         raise LocalError(
-            f"gateway.state_dir: none, and {gateway.workers} workers were to hold the budgets of {len(accounts)} tenants: "
-            "name one (--state-dir), for each worker alone would let a whole budget be spent"
+            f"gateway.state_dir: none, and {gateway.workers} workers were to hold the budgets of {len(accounts)} "
+            "tenants: name one (--state-dir), for each worker alone would let a whole budget be spent"
         )
     try:
         if directory is not None:

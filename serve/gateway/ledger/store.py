@@ -13,7 +13,7 @@ from serve.gateway.ledger.period import day_of
 from serve.gateway.ledger.rows import Row
 
 NAME = "ledger.sqlite"
-PRUNE = 500  # rows deleted in one transaction: no other worker waits long for it
+PRUNE = 1000  # rows deleted in one transaction: no other worker waits long for it
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS ledger (

@@ -19,7 +19,6 @@ from serve.gateway.ledger.store import PRUNE, Clock, Store
 log = logging.getLogger("parlance.gateway")
 
 CHUNK = 5_000  # rows of one transaction: about 50 ms
-PRUNE_ROUNDS = 20
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -78,14 +77,13 @@ class Writer:
             log.error("rows that another worker left cannot be read: %s", error)
         return adopted
 
-    def prune(self, before: float) -> None:
-        """Deletes rows that are older, some at a time."""
+    def prune(self, before: float) -> bool:
+        """Deletes some of the rows that are older; whether there may be more of them."""
         try:
-            for _ in range(PRUNE_ROUNDS):
-                if self._store.prune(before) < PRUNE:
-                    return
+            return self._store.prune(before) == PRUNE
         except Unreachable as error:
             log.warning("old rows of the ledger cannot be deleted: %s", error)
+            return False
 
     def close(self) -> None:
         """Gives all leases back."""

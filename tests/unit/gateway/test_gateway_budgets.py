@@ -125,9 +125,14 @@ def test_without_a_store_the_lease_grows_once_by_this_workers_share():
     free = one.free
     share = (1000 - 100 - 200 - one.leased) // 2
     for _ in range(3):
+        one.claim(0)
         one.unreachable(60.0)
     assert one.free == free + share
     assert one.reserve(Hold(one, 0), share, share, NOON, 59)
+    one.turn(at(2026, 11, 23))
+    one.claim(0)
+    one.unreachable(60.0)
+    assert (one.spent, one.leased) == (0, 500), "half of a new day's budget: there was another worker"
 
 
 @pytest.mark.parametrize(

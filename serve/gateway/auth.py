@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from math import inf
@@ -80,8 +81,8 @@ class KeysFile(Frozen):
     @classmethod
     def _unique(cls, keys: tuple[Key, ...]) -> tuple[Key, ...]:
         for field in ("name", "sha256"):
-            values = [getattr(k, field) for k in keys]
-            twice = sorted({v for v in values if values.count(v) > 1})
+            counted = Counter(getattr(k, field) for k in keys)
+            twice = sorted(value for value, count in counted.items() if count > 1)
             if twice:
                 raise ValueError(f"{field} {twice[0]} stands here twice")
         return keys

@@ -101,6 +101,10 @@ def environment(model: Model, loaded: Weights) -> dict[str, str]:
     }
     if engine.device == "cpu":
         env |= {"OMP_NUM_THREADS": "1", "VLLM_TARGET_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+        # --enforce-eager leaves out one function, of the sharded embedding: g++ compiles it at the first request.
+        # That needs a compiler, takes longer than `stall_s` on a busy machine, and who is killed meanwhile leaves half
+        # a library in the cache, on which the model dies at every later first request.
+        env["TORCHDYNAMO_DISABLE"] = "1"
         if engine.workers == 1:
             # The worker lives in the engine's process, as on a GPU, instead of one more with all of its imports
             # (0.5 GB, 17 s of CPU). vLLM avoids this on CPUs for its thread binding, which one thread needs not.

@@ -6,6 +6,7 @@ The one module that imports OpenTelemetry; it is imported where traces are confi
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -41,6 +42,7 @@ BATCH_SPANS = 64
 # gets it after this instead of Python's 5 ms.
 SWITCH_S = 0.0005
 DELAY_MS = 1000
+QUIET_S = 60.0
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.INTERNAL}
 
 
@@ -61,6 +63,23 @@ class _Ids(IdGenerator):
 
     def is_trace_id_random(self) -> bool:
         """Those that begin here are."""
+        return True
+
+
+class _Seldom(logging.Filter):
+    """Lets each message of the exporter through once in `QUIET_S`: a collector that is down is told of, and not with
+    every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is time to say this again."""
+        said = (record.pathname, record.lineno)
+        if record.created - self._said.get(said, 0.0) < QUIET_S:
+            return False
+        self._said[said] = record.created
         return True
 
 
@@ -97,6 +116,7 @@ class Export:
         Raises LocalError when the environment asks for what this exporter does not speak.
         """
         _check(endpoint)
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_Seldom())
         sys.setswitchinterval(SWITCH_S)
         self._exporter = _Counted(OTLPSpanExporter(endpoint=endpoint))
         self._processor = BatchSpanProcessor(

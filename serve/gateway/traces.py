@@ -21,6 +21,7 @@ from serve.gateway.trace_spans import Target, spans_of
 if TYPE_CHECKING:
     from serve.gateway.trace_export import Export
 
+PATIENCE = 50  # requests that may wait for their spans before two are seen to in a turn
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
@@ -62,8 +63,10 @@ class Tracing:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
-        """One request's spans, then the loop's other work: a batch of them would hold up streams."""
-        self._one()
+        """One request's spans, then the loop's other work: a batch of them would hold up streams. The more wait, the
+        more at once, so that they never become many."""
+        for _ in range(1 + len(self._waiting) // PATIENCE):
+            self._one()
         if self._waiting:
             self._loop.call_soon(self._step)
         else:

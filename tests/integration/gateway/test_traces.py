@@ -291,6 +291,8 @@ def test_a_collector_that_fails_costs_no_request(tmp_path, pair, fault):
         began = time.monotonic()
         assert gateway.stop() == 0
         assert time.monotonic() - began < 10, "a collector that does not answer holds up no end"
+        complaints = [line for line in gateway.log.read_text().splitlines() if "trace_exporter" in line]
+        assert len(complaints) <= 4, "each way to fail is told of once a minute"
     finally:
         gateway.stop()
         if fault != "gone":

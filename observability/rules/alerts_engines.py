@@ -112,7 +112,7 @@ def engines(clusters: int) -> tuple[Alert, ...]:
             "ParlanceRayHeadDown",
             Severity.PAGE,
             heads.or_zero().below(clusters),
-            "2m",
+            "5m",
             f"fewer than {clusters} Ray heads report ({clusters} clusters hold engines)"
             if clusters > 1
             else "no Ray head reports",

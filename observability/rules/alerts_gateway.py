@@ -39,7 +39,8 @@ def _scrapes(jobs: tuple[Exporter, ...]) -> tuple[Alert, ...]:
         Alert(
             "ParlanceTargetDown",
             Severity.TICKET,
-            series(UP, job=like("|".join(job.value for job in jobs))).equals(0),
+            # KubeRay's operator too, where it is scraped: a laptop has none, so that its absence is nothing.
+            series(UP, job=like("|".join(job.value for job in (*jobs, Exporter.KUBERAY)))).equals(0),
             "5m",
             "a target of our scrape jobs does not answer",
             "{{ $labels.instance }} of {{ $labels.job }} does not answer scrapes",

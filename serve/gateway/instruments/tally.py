@@ -76,6 +76,7 @@ class Tally:
         self._sources = {source.value: to.language_source.child((source.value,)) for source in LanguageSource}
         self._turns = {turn: to.stickiness.child((turn,)) for turn in (bounds.STAYED, bounds.MOVED, bounds.NEW)}
         self._decision, self._overhead = to.decision.child(), to.overhead.child()
+        self._statuses: dict[int, str] = {}
 
     def count(self, done: Finished) -> None:
         """One request is over."""
@@ -85,7 +86,13 @@ class Tally:
         reason = decision.reason_code if decision is not None else "none"
         status = done.status or 500
         to.requests.child(
-            (model or bounds.NO_MODEL, language, to.classes.of(caller.tenant_class), str(status), reason)
+            (
+                model or bounds.NO_MODEL,
+                language,
+                to.classes.of(caller.tenant_class),
+                self._statuses.get(status) or self._status(status),
+                reason,
+            )
         ).value += 1
         outcomes, cost = self._tenants[to.tenants.of(caller.tenant)]
         outcomes[self._outcome(done, status)].value += 1
@@ -102,6 +109,10 @@ class Tally:
             self._thrown_away(done.discarded, decision, language)
         if done.judged is not None:
             self._checked(done.judged, model, decision)
+
+    def _status(self, status: int) -> str:
+        found = self._statuses[status] = str(status)
+        return found
 
     def _outcome(self, done: Finished, status: int) -> str:
         """What the tenant has of it; answers that broke off are counted by cause."""

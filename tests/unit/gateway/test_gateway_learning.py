@@ -71,7 +71,9 @@ class Gateway:
         decision = decide_observed(observed, request, self.fleet, self.live, 0.0)
         chosen = Chosen(decision, over.pop("request", request), observed, {}, 0.0)
         caller = Caller(over.pop("tenant", "acme"), "k", None)
-        finished = Finished(time(), "r", "d", Endpoint.CHAT, 200, caller, 1, model, chosen, Moments(0.0, ended=1.0), usage, 0, None)
+        finished = Finished(
+            time(), "r", "d", Endpoint.CHAT, 200, caller, 1, model, chosen, Moments(0.0, ended=1.0), usage, 0, None
+        )
         return replace(finished, **over)
 
     def value(self, name: str, **labels: str) -> float | None:

@@ -9,8 +9,8 @@ OTHER = "other"
 LABELS = {
     "model": "models of the description, and `none`: no model was reached",
     "language": "BCP-47 tags that a model of the description declares or was measured in, and `other`",
-    "tenant": f"the first {MAX_TENANTS} tenants of the keys file, and `other`; `anonymous` where no keys are configured "
-    "or the key was refused",
+    "tenant": f"the first {MAX_TENANTS} tenants of the keys file, and `other`; `anonymous` where no keys are "
+    "configured, or the key was refused",
     "tenant_class": "classes of the keys file, 16 at most",
     "status": "HTTP statuses that the gateway answers; 499: the client left",
     "reason": "serve.routing.policy.REASONS, and `none`; of key refusals: missing, unknown, expired, revoked, "

@@ -114,10 +114,12 @@ class Day:
     def _scale(self) -> None:
         """Work for one model until the autoscaler has given it a second replica, and that runs."""
         numbers = itertools.count()
+        texts = itertools.cycle([group[0] for group in traffic.sentences().values()])
 
         def work() -> None:
-            texts = [f"{next(numbers)}: " + "the autoscaler counts tokens " * 30 for _ in range(CLIENTS)]
-            self._send([traffic.chat(text, GROWING, stream=True, tokens=24) for text in texts])
+            # Long, and no two that begin alike: what a cache already holds is no work.
+            asked = [f"{next(numbers)}: " + f"{next(texts)} " * 8 for _ in range(CLIENTS)]
+            self._send([traffic.chat(text, GROWING, stream=True, tokens=24) for text in asked])
 
         def wanted() -> bool:
             work()

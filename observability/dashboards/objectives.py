@@ -5,7 +5,7 @@ from __future__ import annotations
 from observability import metrics
 from observability.dashboards.asking import in_range, in_time
 from observability.dashboards.panel import Colour, Kind, Panel, Query, Scale, Threshold
-from observability.promql import Expr, like, unlike
+from observability.promql import Expr, like
 from observability.rules import slis
 from serve.fleet.slo import Slo
 
@@ -23,7 +23,7 @@ def attained(slo: Slo) -> tuple[Panel, ...]:
             "Share of requests in the range that were answered: no 5xx, no broken stream; the client's own errors "
             f"(4xx) do not count. Promised: {100 * slo.availability:g} %. Below it: look at Errors for the code and at "
             "Healthy models for an engine that is down.",
-            1 - _failed(every=False).per(_failed(every=True)),
+            _answered(),
             slo.availability,
         ),
         _attained(
@@ -71,13 +71,12 @@ def burning(slo: Slo) -> tuple[Panel, ...]:
     )
 
 
-def _failed(every: bool) -> Expr:
-    """Requests in the range that failed for a reason that is not the client's, or all that count: as the indicator in
-    observability.rules.slis says it."""
-    if every:
-        return in_range(metrics.REQUESTS, status=unlike("4.."))
-    failed = in_range(metrics.REQUESTS, status=like("5.."))
-    return failed.or_zero() + in_range(metrics.ABORTS, cause=like(slis.BROKEN)).or_zero()
+def _answered() -> Expr:
+    """Of the requests in the range that count, the share that was answered: what observability.rules.slis says of a
+    window, of the dashboard's range. Tenants' requests have their series from the start, so that no first failure is
+    missed."""
+    failed = in_range(metrics.TENANT_REQUESTS, outcome="failed")
+    return 1 - failed.per(in_range(metrics.TENANT_REQUESTS, outcome=like("answered|failed")))
 
 
 def _attained(slug: str, title: str, description: str, share: Expr, objective: float) -> Panel:

@@ -106,9 +106,11 @@ class Canvas:
         """The text, cut with an ellipsis where it is wider than this many pixels."""
         if self.measure(text, size, weight) <= width:
             return text
-        while text and self.measure(text + "…", size, weight) > width:
-            text = text[:-1]
-        return text.rstrip() + "…"
+        fits, over = 0, len(text)
+        while over - fits > 1:
+            half = (fits + over) // 2
+            fits, over = (half, over) if self.measure(text[:half] + "…", size, weight) <= width else (fits, half)
+        return text[:fits].rstrip() + "…"
 
     def fill(self, box: Box, colour: str, border: str | None = None, radius: float = 3) -> None:
         """A rectangle with round corners."""

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from serve.engines.flags import argv, environment, weights
 from serve.engines.tiny import directory
 from serve.fleet import Model
 from serve.local import processes
+from serve.local.ray_node import scratch
 from tests.support.stack import Stack, free_ports
 from tests.support.trickle import Trickle, engine_core
 
@@ -183,6 +185,13 @@ def test_a_client_that_leaves_frees_the_engine(stack: Stack, stream: bool) -> No
         # Undisturbed, the answer takes minutes; how soon a freed engine says so depends on who else has the cores.
         assert time.monotonic() - left < 15, "the engine still works for a client that left"
         time.sleep(0.02)
+
+
+def test_no_engine_compiles(stack: Stack) -> None:
+    """After its first answer a sharded engine has put no library into the cluster's scratch directory."""
+    model = stack.fleet.model(TP2)
+    completion(stack.fleet.base_url(model), TP2, PROMPTS[0], tokens=2)
+    assert not list(scratch(Path(stack.state.ray_dir)).rglob("torchinductor*/**/*.so"))
 
 
 def test_logs_are_files(stack: Stack) -> None:

@@ -79,6 +79,12 @@ def test_one_cpu_worker_lives_in_its_engine_s_process() -> None:
     assert environment(model, TINY)["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
+def test_nothing_is_compiled_on_cpus() -> None:
+    """On GPUs the same variable would take torch.compile from the engine."""
+    assert all(environment(model, TINY)["TORCHDYNAMO_DISABLE"] == "1" for model in laptop().models)
+    assert "TORCHDYNAMO_DISABLE" not in environment(one(), TINY)
+
+
 def test_the_description_s_environment_wins() -> None:
     assert environment(one(env={"TOKENIZERS_PARALLELISM": "true"}), TINY)["TOKENIZERS_PARALLELISM"] == "true"
 

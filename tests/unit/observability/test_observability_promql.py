@@ -13,7 +13,9 @@ from observability.promql import (
     increase,
     like,
     mean,
+    now,
     quantile,
+    quantile_of,
     rate,
     recorded,
     series,
@@ -56,6 +58,20 @@ FOREIGN = Metric("ray_b", Kind.GAUGE, "x", ("model_name",), exporter=Exporter.RA
             'sum (increase(a_requests_total{job="parlance-gateway"}[1d])) or vector(0)',
         ),
         (recorded("a:b:rate5m", frozenset(("model",)), frozenset(), model="x"), 'a:b:rate5m{model="x"}'),
+        (
+            rate(REQUESTS, "5m").by().per(rate(WAIT, "5m", "_count").by()),
+            'sum (rate(a_requests_total{job="parlance-gateway"}[5m])) / '
+            '(sum (rate(a_wait_seconds_count{job="parlance-gateway"}[5m])) > 0)',
+        ),
+        (now() - aggregate("min", series(UP), "model"), 'time() - min by (model) (a_up{job="parlance-gateway"})'),
+        (
+            quantile(0.5, WAIT, window="1h").at_least(0),
+            'histogram_quantile(0.5, sum by (le) (rate(a_wait_seconds_bucket{job="parlance-gateway"}[1h]))) >= 0',
+        ),
+        (
+            increase(REQUESTS, "1h", at_end=True).by("model").rounded(),
+            'round(sum by (model) (increase(a_requests_total{job="parlance-gateway"}[1h] @ end())))',
+        ),
         (series(UP, model='quo"te\\'), 'a_up{job="parlance-gateway", model="quo\\"te\\\\"}'),
     ],
 )  # fmt: skip
@@ -95,6 +111,7 @@ def test_the_labels_of_the_result_are_known() -> None:
         (lambda: share_within(0.7, WAIT, window="5m"), "no bucket 0.7"),
         (lambda: series(UP).by("model") / series(UP).by(), "only equal labels"),
         (lambda: Matches("=", "x"), "no matcher"),
+        (lambda: quantile_of(0.5, series(UP)), "no label le"),
         (lambda: recorded("a", frozenset(), frozenset(), model="x"), "no label model"),
     ],
 )

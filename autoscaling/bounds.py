@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autoscaling.history import History, ModelHistory
+from autoscaling.history import History, ModelHistory, horizon_s
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
 from autoscaling.policy import Policy
 from autoscaling.snapshot import Cause, Seen, Snapshot
 from serve.fleet import Fleet, Model
-from serve.fleet.autoscaling import Pace
+from serve.fleet.autoscaling import Autoscaling, Pace
 
 
 class Bounded:
@@ -35,12 +35,14 @@ class Bounded:
         for model in scaled(fleet):
             past = history.model(model, fleet.autoscaling)
             models[model.id] = _bounded(
-                now, model, raw.models[model.id], snapshot.model(model.id), past, fleet.autoscaling.pace
+                now, model, raw.models[model.id], snapshot.model(model.id), past, fleet.autoscaling
             )
         return replace(raw, models=models)
 
 
-def _bounded(now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHistory, pace: Pace) -> ModelPlan:
+def _bounded(
+    now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHistory, settings: Autoscaling
+) -> ModelPlan:
     assert model.engine is not None
     least, most = model.engine.replicas.min, model.engine.replicas.max
     target = seen.replicas.target if seen.replicas is not None else past.target
@@ -53,8 +55,8 @@ def _bounded(now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHi
     if known.blind is not None or known.needed is None:
         return _within(replace(known, wanted=target, reason=_held(known.reason, target)))
     needed, reason = _allowed(known.needed, least, most, known.reason)
-    wanted, reason = _windowed(now, needed, target, past, pace, reason)
-    wanted, reason = _paced(now, wanted, target, past, pace, reason)
+    wanted, reason = _windowed(now, needed, target, past, settings, reason)
+    wanted, reason = _paced(now, wanted, target, past, settings.pace, reason)
     return _within(replace(known, wanted=wanted, reason=reason))
 
 
@@ -63,20 +65,24 @@ def _held(reason: Reason, target: int) -> Reason:
 
 
 def _windowed(
-    now: float, needed: int, target: int, past: ModelHistory, pace: Pace, reason: Reason
+    now: float, needed: int, target: int, past: ModelHistory, settings: Autoscaling, reason: Reason
 ) -> tuple[int, Reason]:
     """`needed`, or as many of the running as a plan within the window asked for. A blind round asked for its target;
-    a past that is shorter than the window, for what runs now."""
+    a past that is shorter than the window, for what runs now.
+
+    The window is never shorter than a replica takes to start: a call is not taken back before it could be answered.
+    """
     if needed >= target:
         return needed, reason
-    begin = now - pace.scale_down_window_s
+    window_s = max(settings.pace.scale_down_window_s, horizon_s(past, settings))
+    begin = now - window_s
     asked = [r.needed if r.needed is not None else r.target for r in past.since(begin)]
     if not past.rounds or past.rounds[0].at > begin:
         asked.append(target)
     highest = min(max((n for n in asked if n is not None), default=needed), target)
     if highest <= needed:
         return needed, reason
-    words = f"{highest} were needed within the last {pace.scale_down_window_s:g} s; now {needed}: {reason.words}"
+    words = f"{highest} were needed within the last {window_s:,.0f} s; now {needed}: {reason.words}"
     return highest, Reason(Code.WINDOW, words)
 
 

@@ -47,7 +47,8 @@ class Pace(Frozen):
     """How quickly the number of replicas may change."""
 
     scale_down_window_s: PositiveSeconds = Field(
-        default=300, description="Fewer replicas only when none of the plans of so long asked for more."
+        default=300,
+        description="Fewer replicas only when none of the plans of so long, or of a cold start, asked for more.",
     )
     period_s: PositiveSeconds = Field(default=60, description="Of the two limits below.")
     up: int = Field(default=4, ge=1, le=1024, description="Replicas added at most within a period.")

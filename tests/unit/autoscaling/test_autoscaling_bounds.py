@@ -133,6 +133,13 @@ def test_fewer_replicas_only_after_a_whole_window_and_one_by_one() -> None:
     assert [made.wanted for made in told[-5:]] == [1] * 5
 
 
+def test_a_call_is_not_taken_back_before_it_could_be_answered() -> None:
+    slow = fleet(1, 10, work={"cold_start_s": 600}, pace={**PACE, "scale_down_window_s": 15})
+    told = [made.wanted for made, _ in rounds(slow, lambda n, t: seen(1.0, t, waiting=50 if n == 3 else 0), 60)]
+    assert told[3:43] == [3] * 40
+    assert told[-1] == 1
+
+
 def test_reasons_of_bounds_and_pace() -> None:
     history, now = settled(2)
     up = plan(now, seen(9.0, 2), history, fleet(1, 20, pace=PACE))

@@ -19,8 +19,8 @@ RAY_BYTES = 1200 * MIB
 REPLICA_BYTES = 620 * MIB  # vLLM's OpenAI server in Ray's worker
 ENGINE_BYTES = 750 * MIB  # engine core; with one worker, the worker is a part of it
 WORKER_BYTES = 800 * MIB  # each, where there are several
-GATEWAY_BYTES = 150 * MIB
-OBSERVERS_BYTES = 350 * MIB  # Prometheus with its rules 200, the autoscaler 150
+GATEWAY_BYTES = 220 * MIB
+OBSERVERS_BYTES = 250 * MIB  # Prometheus after an hour of five models, 150, and room; the autoscaler 45
 SUBSTITUTE_BYTES = 2560 * MIB  # half a billion parameters in float32, and SUBSTITUTE_KV_BYTES
 
 PACKAGES = {

@@ -6,7 +6,7 @@ workers learn on their own, the mean).
 
 Where nothing happened there is nothing to divide by. Prometheus would give NaN, which looks like an outage; here a
 denominator of 0 leaves no sample at all (`per`), a quantile of no observations neither (`at_least(0)` drops NaN), lines
-are drawn on over such gaps, and a panel without any sample says in words what has not happened.
+are drawn on over such gaps (`Panel.sparse`), and a panel without any sample says in words what has not happened.
 """
 
 from __future__ import annotations

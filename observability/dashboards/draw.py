@@ -11,10 +11,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models import prometheus as asked
 
-from observability.dashboards.panel import Kind, Panel, Query
+from observability.dashboards.panel import SPAN_S, Kind, Panel, Query
 
-# Lines of panels in which no sample means that nothing happened are drawn on over gaps this long.
-SPAN_MS = 3_600_000
 NO_DATA = "no data"
 
 
@@ -87,7 +85,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
         .line_width(1)
         .fill_opacity(30 if panel.stacked else 0)
         .show_points(look.VisibilityMode.AUTO)
-        .span_nulls(SPAN_MS if panel.empty else False)
+        .span_nulls(SPAN_S * 1000 if panel.sparse else False)
     )
     if panel.stacked:
         builder.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))

@@ -121,6 +121,7 @@ def _cost() -> tuple[Panel, ...]:
             (Query(only_seen((reference - cost) * HOUR_S, metrics.WORDS, "language", **chosen), "{{language}}"),),
             scale=Scale.USD,
             least=None,
+            empty="no traffic",
         ),
         Panel(
             "saved-share",
@@ -150,6 +151,7 @@ def _use() -> tuple[Panel, ...]:
             "detect` says of a text what is read in it, and the models' `languages` what they may answer.",
             (Query(busiest(TOP, metrics.REQUESTS, "language", **chosen), "{{language}}"),),
             scale=Scale.REQUESTS_PER_SECOND,
+            empty="no traffic",
         ),
         Panel(
             "share-by-model",
@@ -169,6 +171,7 @@ def _use() -> tuple[Panel, ...]:
             "content has. What the cost is divided by.",
             (Query(words, "{{language}}"),),
             scale=Scale.PER_SECOND,
+            empty="no traffic",
         ),
     )
 
@@ -247,5 +250,6 @@ def _tokens() -> tuple[Panel, ...]:
             "the share of wrong ones then rests on little.",
             (Query(checked, "{{language}}"),),
             scale=Scale.PER_SECOND,
+            empty="no traffic",
         ),
     )

@@ -78,6 +78,7 @@ def _models() -> tuple[Panel, ...]:
             (Query(count(foreign.VLLM_RUNNING, "model_name", **ENGINE), NAME),),
             width=12,
             height=6,
+            empty="no engine has worked yet",
         ),
         Panel(
             "workers",
@@ -96,7 +97,8 @@ def _models() -> tuple[Panel, ...]:
 
 def _load() -> tuple[Panel, ...]:
     def panel(slug: str, title: str, description: str, metric: Metric) -> Panel:
-        return Panel(slug, title, description, (Query(amount(metric, "model_name", **ENGINE), NAME),), width=6)
+        query = Query(amount(metric, "model_name", **ENGINE), NAME)
+        return Panel(slug, title, description, (query,), width=6, empty="no engine has worked yet")
 
     return (
         panel(
@@ -123,6 +125,7 @@ def _load() -> tuple[Panel, ...]:
             width=6,
             most=1,
             thresholds=(Threshold(0.8, Colour.WARN), Threshold(0.95, Colour.BAD)),
+            empty="no engine has worked yet",
         ),
         Panel(
             "batch-tokens",
@@ -153,6 +156,7 @@ def _work() -> tuple[Panel, ...]:
             (Query(prompt, f"{NAME}, prompt"), Query(output, f"{NAME}, answer")),
             scale=Scale.PER_SECOND,
             width=6,
+            empty="no engine has worked yet",
         ),
         Panel(
             "prefix-hits",
@@ -168,12 +172,13 @@ def _work() -> tuple[Panel, ...]:
         Panel(
             "preemptions",
             "Preempted more than once",
-            "Requests a second that were thrown out of the batch twice or more for lack of KV cache, and started "
-            "again. Anything above 0 is work done over and over: see KV cache. (vLLM counts by request; its first "
-            "bucket holds 0 and 1.)",
+            "Requests a second that were thrown out of the batch twice or more for lack of KV cache, and started again. "
+            "Anything above 0 is work done over and over: see KV cache. vLLM counts by request, and 0 and 1 share a "
+            "bucket.",
             (Query(requests - once_at_most, NAME),),
             scale=Scale.PER_SECOND,
             width=6,
+            empty="no engine has worked yet",
         ),
         Panel(
             "finish-reasons",
@@ -184,6 +189,7 @@ def _work() -> tuple[Panel, ...]:
             (Query(finished, f"{NAME}: {{{{finished_reason}}}}"),),
             scale=Scale.PER_SECOND,
             width=6,
+            empty="no engine has worked yet",
         ),
     )
 

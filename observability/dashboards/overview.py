@@ -73,7 +73,7 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             width=4,
             height=5,
             base=Colour.NEUTRAL,
-            empty="no gateway",
+            empty="no traffic",
         ),
         Panel(
             "cost-per-hour",
@@ -86,7 +86,7 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             width=4,
             height=5,
             base=Colour.NEUTRAL,
-            empty="no gateway",
+            empty="no traffic",
         ),
         Panel(
             "money-saved",
@@ -101,7 +101,7 @@ def _now(slo: Slo) -> tuple[Panel, ...]:
             base=Colour.BAD,
             thresholds=(Threshold(0, Colour.GOOD),),
             least=None,
-            empty="no gateway",
+            empty="no traffic",
         ),
     )
 
@@ -118,6 +118,7 @@ def _traffic() -> tuple[Panel, ...]:
             (Query(requests, "{{model}}"),),
             scale=Scale.REQUESTS_PER_SECOND,
             stacked=True,
+            empty="no traffic",
         ),
         Panel(
             "requests-by-language",
@@ -126,6 +127,7 @@ def _traffic() -> tuple[Panel, ...]:
             "is a language that the fleet should declare, or a detector that is unsure (Language source on Routing).",
             (Query(languages, "{{language}}"),),
             scale=Scale.REQUESTS_PER_SECOND,
+            empty="no traffic",
         ),
         Panel(
             "errors",
@@ -184,6 +186,7 @@ def _money() -> tuple[Panel, ...]:
             (Query(each_second(metrics.COST, "model", **MODEL, **LANGUAGE) * HOUR_S, "{{model}}"),),
             scale=Scale.USD,
             stacked=True,
+            empty="no traffic",
         ),
         Panel(
             "cost-against-reference",
@@ -197,6 +200,7 @@ def _money() -> tuple[Panel, ...]:
                 Query(each_second(autoscaler_metrics.COST, **MODEL) * HOUR_S, "GPUs that ran"),
             ),
             scale=Scale.USD,
+            empty="no traffic",
         ),
         Panel(
             "cost-per-1000-words",
@@ -233,5 +237,6 @@ def _money() -> tuple[Panel, ...]:
             scale=Scale.PER_SECOND,
             width=12,
             height=7,
+            empty="no traffic",
         ),
     )

@@ -15,6 +15,7 @@ from observability.metric import Metric, Unit
 from observability.promql import Expr
 
 COLUMNS = 24  # of Grafana's grid
+SPAN_S = 3600  # lines with gaps where nothing happened are drawn on over gaps this long
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -107,8 +108,8 @@ class Panel:
     """A question, and what to do with the answer.
 
     `scale` may be left out where the queries read metrics of one unit and leave it as it is. `base` is the colour below
-    the first threshold. `empty` says what has not happened where there is no sample, for panels in which that is no
-    fault: their lines are drawn on over the gaps. Without it samples are always there, and a gap is a gap.
+    the first threshold. `empty` says what has not happened where there is no sample at all, for panels in which that is
+    no fault; without it there always are samples.
     """
 
     slug: str
@@ -153,6 +154,13 @@ class Panel:
     def unit(self) -> Scale:
         """What its values are written as."""
         return self.scale or SCALES[next(iter(self.metrics)).unit]
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it has gaps where nothing happened (a quotient of nothing, a quantile of no observations), so that
+        its lines are drawn on over them. Elsewhere a gap is a target that did not answer, and stays one."""
+        texts = [query.expr.text for query in self.queries]
+        return any((" > 0)" in text or " >= 0" in text) and "@ end()" not in text for text in texts)
 
     @property
     def instant(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from observability.dashboards.panel import Kind, Panel, Query, Scale
+from observability.dashboards.panel import SPAN_S, Kind, Panel, Query, Scale
 from observability.dashboards.picture import Box, Canvas
 from observability.dashboards.samples import Series
 from observability.dashboards.scales import written
@@ -34,7 +34,7 @@ def _lines(canvas: Canvas, box: Box, panel: Panel, series: list[Series]) -> None
         _stack(axes, ordered, colours, shown.start, shown.end, shown.step)
     else:
         for one in ordered:
-            for part in _parts(one, math.inf if panel.empty else 2.5 * shown.step):
+            for part in _parts(one, SPAN_S if panel.sparse else 2.5 * shown.step):
                 times, values = [p[0] for p in part], [p[1] for p in part]
                 alone = {"marker": "o", "markersize": 3} if len(part) == 1 else {}
                 axes.plot(times, values, color=colours[one.name], linewidth=1.3, solid_capstyle="round", **alone)

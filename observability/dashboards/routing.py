@@ -82,6 +82,7 @@ def _choices() -> tuple[Panel, ...]:
             scale=Scale.PER_SECOND,
             width=6,
             stacked=True,
+            empty="no traffic",
         ),
         Panel(
             "language-source",
@@ -93,6 +94,7 @@ def _choices() -> tuple[Panel, ...]:
             scale=Scale.PER_SECOND,
             width=6,
             stacked=True,
+            empty="no traffic",
         ),
     )
 

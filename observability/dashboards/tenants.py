@@ -115,6 +115,7 @@ def _spend() -> tuple[Panel, ...]:
             (Query(each_second(metrics.TENANT_COST, "tenant", **TENANT) * HOUR_S, "{{tenant}}"),),
             scale=Scale.USD,
             stacked=True,
+            empty="no traffic",
         ),
     )
 

@@ -310,6 +310,17 @@ def test_lines_wrap_at_the_right_edge() -> None:
     assert second[1] == 10
 
 
+def test_only_lines_that_have_no_sample_where_nothing_happened_bridge_gaps() -> None:
+    overview = ALL[0]
+    assert overview.panel("ttft").sparse
+    assert overview.panel("cost-per-1000-words").sparse
+    assert not overview.panel("requests-by-model").sparse
+    assert not overview.panel("errors").sparse
+    spans = {slug: _panel(FILES, "overview", slug)["fieldConfig"]["defaults"]["custom"] for slug in ("ttft", "errors")}
+    assert spans["ttft"]["spanNulls"] == 3_600_000
+    assert not spans["errors"]["spanNulls"]
+
+
 def test_legends_take_the_labels_of_a_series() -> None:
     query = Query(rate(metrics.REJECTIONS).by("model", "code"), "{{model}}: {{code}}")
     assert query.name({"model": "m", "code": "c"}) == "m: c"

@@ -117,7 +117,8 @@ def steps() -> None:
     export.close(lambda: None)  # its thread ends: spans are made below, and go no further
     records = spans_of(done, context, targets)
     made: list[ReadableSpan] = []
-    export._tracer.span_processor.on_end = made.append  # type: ignore[method-assign,assignment]
+    tracer: Any = export._tracer
+    tracer.span_processor.on_end = made.append
     rows = [
         ("the journal's line, as a yardstick", best_us(lambda: encoder.encode(record_of(done)))),
         ("off: what is asked of a request", best_us(asks)),

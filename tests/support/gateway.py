@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -139,6 +140,8 @@ def ports_of(workers: int) -> tuple[int, int]:
     """A free port for clients, and one for operators with as many free ones behind it as there are workers more."""
     while True:
         port, admin = free_ports(2)
+        if workers > 1:
+            admin = random.randint(20_000, 30_000)  # below the ports that connections are given while this one starts
         if port not in range(admin, admin + workers) and all(_free(p) for p in range(admin, admin + workers)):
             return port, admin
 

@@ -23,6 +23,7 @@ VIEWS = {
     "plan": "The plan",
     "playground": "Playground",
 }
+USUAL: dict[str, Any] = {"limits": {}, "timeouts": {}}  # a gateway's defaults
 MISSING = "no chromium: `apt-get install chromium` (Debian) gives the browser that the operator's page is tested in"
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.integration.gateway.conftest import fleet
-from tests.support.browser import VIEWS, rows
+from tests.support.browser import USUAL, VIEWS, rows
 from tests.support.gateway import GatewayProcess
 
 pytestmark = pytest.mark.integration
@@ -15,6 +15,14 @@ NYNORSK = "Kva er ein fjord, og korleis vart han til? Skriv gjerne litt om isen 
 GERMAN = "Erkläre mir bitte in zwei Sätzen, warum der Himmel am Abend so rot aussieht."
 ARABIC = "لماذا يبدو لون السماء أحمر عند الغروب؟ اشرح ذلك بإيجاز من فضلك."
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(engines, tmp_path_factory):
+    """With the limits that users have: a browser opens connections that it may need, and a busy one needs them late."""
+    gateway = GatewayProcess(tmp_path_factory.mktemp("gateway"), fleet(*engines, **USUAL))
+    yield gateway
+    gateway.stop()
 
 
 def test_every_view_loads_from_this_origin_alone(visit, gateway):
@@ -241,7 +249,7 @@ def test_markup_in_a_plan_is_text(browser, pair, tmp_path, visit):
                            "problems": [EVIL], "models": {"big": part, EVIL: part}})  # fmt: skip
 
     pair[1].handle = plan
-    gateway = GatewayProcess(tmp_path, fleet(*pair, plan_url=f"{pair[1].url}/plan"))
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **USUAL, plan_url=f"{pair[1].url}/plan"))
     try:
         one = visit(of=gateway)
         page = one.open("plan")
@@ -261,7 +269,7 @@ def test_with_keys_the_page_asks_for_one_and_keeps_it_nowhere(browser, pair, tmp
 
     key, digest = new_key()
     (tmp_path / "keys.yaml").write_text(f"keys: [{{name: op, tenant: ops, sha256: {digest}}}]")
-    gateway = GatewayProcess(tmp_path, fleet(*pair, keys_file="keys.yaml"))
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **USUAL, keys_file="keys.yaml"))
     try:
         one = visit(of=gateway)
         one.watched.expected = ("status of 401",)
@@ -282,7 +290,7 @@ def test_with_keys_the_page_asks_for_one_and_keeps_it_nowhere(browser, pair, tmp
 
 
 def test_a_gateway_that_is_gone_is_said_and_found_again(browser, pair, tmp_path, visit):
-    gateway = GatewayProcess(tmp_path, fleet(*pair))
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **USUAL))
     one = visit(of=gateway)
     one.watched.expected = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
     page = one.open("fleet")

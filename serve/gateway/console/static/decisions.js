@@ -174,14 +174,14 @@ function cells(record) {
   const exact = record.cost_nano_usd === undefined ? null : record.cost_nano_usd / 1e9;
   return [
     el("div", {}, language(record.language), sure === null ? null : el("span", { class: "certainty", text: `${probability(sure)} certain` })),
-    record.answer_language === record.language ? el("span", { class: "muted", text: "same" }) : language(record.answer_language),
-    record.task ?? el("span", { class: "muted", text: "–" }),
+    record.answer_language === record.language ? el("span", { class: "muted absent", text: "same" }) : language(record.answer_language),
+    record.task ?? el("span", { class: "muted absent", text: "–" }),
     record.model ? model(record.model, record.attempts > 1 ? el("small", { text: `attempt ${record.attempts}` }) : null) : "none",
     el("div", { class: "why" }, record.why, record.error ? error(record) : null),
     rejected.length === 0
-      ? el("span", { class: "muted", text: "none" })
+      ? el("span", { class: "muted absent", text: "none" })
       : el("ul", { class: "codes" }, byCode(rejected)),
-    el("div", { class: "costs" }, el("span", { class: "muted", text: usd(record.expected_cost_usd[record.model]) }), " → ", usd(exact)),
+    el("div", { class: "costs" }, el("span", { class: "muted", text: usd(record.expected_cost_usd[record.model]) }), " ", el("span", { class: "exact", text: `→ ${usd(exact)}` })),
     seconds(record.ttft_s),
     status(record),
   ];
@@ -191,7 +191,7 @@ function cells(record) {
 function byCode(rejected) {
   const models = new Map();
   for (const [id, code] of rejected) models.set(code, [...(models.get(code) ?? []), id]);
-  return [...models].map(([code, ids]) => el("li", {}, el("span", { class: "muted", text: words(code) }), ` ${ids.join(", ")}`));
+  return [...models].map(([code, ids]) => el("li", {}, el("span", { class: "muted", text: `${words(code)}:` }), ` ${ids.join(", ")}`));
 }
 
 function status(record) {

@@ -64,7 +64,7 @@ export function show(page, fleet) {
   });
   form.explain.addEventListener("click", () => run(explain));
   form.stop.addEventListener("click", () => running?.abort());
-  fill(page, heading("Playground"), el("div", { class: "columns" }, form.element, el("div", {}, decision, answer)));
+  fill(page, heading("Playground"), el("div", { class: "columns" }, form.element, el("div", {}, answer, decision)));
   return () => {
     running?.abort();
     draft = form.asked();
@@ -76,7 +76,7 @@ function answerOf() {
   const thought = el("div", { class: "thought muted", dir: "auto" });
   const state = el("div", {});
   const thinking = el("details", { hidden: true }, el("summary", { text: "Reasoning" }), thought);
-  return { text, thought, thinking, state, elements: [el("h2", { text: "Answer" }), state, thinking, text] };
+  return { text, thought, thinking, state, elements: [el("h2", { text: "Answer" }), thinking, text, state] };
 }
 
 async function stream(asked, signal, drawn) {

@@ -173,8 +173,8 @@ def _work() -> tuple[Panel, ...]:
             "preemptions",
             "Preempted more than once",
             "Requests a second that were thrown out of the batch twice or more for lack of KV cache, and started "
-            "again. Anything above 0 is work done over and over: see KV cache. vLLM counts by request, and 0 and 1 share a "
-            "bucket.",
+            "again. Anything above 0 is work done over and over: see KV cache. vLLM counts by request, and 0 and 1 "
+            "share a bucket.",
             (Query(requests - once_at_most, NAME),),
             scale=Scale.PER_SECOND,
             width=6,

@@ -160,18 +160,20 @@ def test_two_workers_share_one_budget(tmp_path, pair):
             worker.stop()
 
 
-def test_a_worker_killed_under_load_loses_nothing_that_was_recorded_and_overspends_nothing(tmp_path, pair):
+def test_a_worker_killed_under_load_loses_nothing_that_was_recorded_and_overspends_nothing(request, tmp_path, pair):
     pair[0].handle = priced(ANSWER)
     budget = 0.02
     key = keys_file(tmp_path, acme={"budget_usd": budget})["acme"]
     described = fleet(*pair, keys_file="keys.yaml", state_dir="state", ledger={"lease_s": 3})
     gateway = GatewayProcess(tmp_path, described)
+    request.addfinalizer(gateway.stop)
     first = [ask(gateway, key, max_tokens=MAX_TOKENS) for _ in range(5)]
-    time.sleep(1.5)  # flushed four times a second
+    while gateway.metric("parlance_ledger_pending_rows"):
+        time.sleep(0.05)
     recorded = gauge(gateway, "budget_spent_usd")
     assert recorded == pytest.approx(spent_usd(first), abs=1e-9)
 
-    async def never(request, reply):
+    async def never(_, reply):
         await reply.closed.wait()
 
     pair[0].handle = never

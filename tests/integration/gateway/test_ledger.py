@@ -104,9 +104,10 @@ def test_a_full_disk_costs_no_request_and_no_row(tmp_path, pair, tenants):
         gateway.stop()
 
 
-def test_what_a_locked_ledger_does_not_take_survives_a_kill(tmp_path, pair, tenants):
+def test_what_a_locked_ledger_does_not_take_survives_a_kill(request, tmp_path, pair, tenants):
     described, keys = tenants
     gateway = GatewayProcess(tmp_path, described)
+    request.addfinalizer(gateway.stop)
     ask(gateway, keys["acme"])
     until(lambda: pending(gateway) == 0)
     holder = sqlite3.connect(tmp_path / "state" / "ledger.sqlite", isolation_level=None)
@@ -147,9 +148,10 @@ def test_where_the_ledger_must_be_written_requests_of_budgets_are_refused_when_i
         gateway.stop()
 
 
-def test_rows_of_a_busy_gateway_are_all_there_when_it_stops(tmp_path, pair, tenants):
+def test_rows_of_a_busy_gateway_are_all_there_when_it_stops(request, tmp_path, pair, tenants):
     described, keys = tenants
     gateway = GatewayProcess(tmp_path, described)
+    request.addfinalizer(gateway.stop)
     answers = [ask(gateway, keys["acme"]) for _ in range(30)]
     assert gateway.stop() == 0
     assert dict(rows(tmp_path)) == nano(answers)

@@ -40,7 +40,7 @@ AUTOSCALING = {
     "timeout_s": 10,
     # Work is far below what a replica is taken to do, so that it is the queue that calls for the second one, and the
     # two streams that are open when the load has gone need one.
-    "work": {"catch_up_s": 0.5, "cold_start_s": 20},
+    "work": {"catch_up_s": 0.5, "cold_start_s": 60},
     "pace": {"scale_down_window_s": WINDOW_S, "period_s": 3},
 }
 ENGINE = {
@@ -51,7 +51,7 @@ ENGINE = {
     "cpus_per_replica": 0.25,
     "max_stream_s": 180,
     "stall_s": 120,
-    "replicas": {"initial": 1, "min": 1, "max": 2, "tokens_per_s": 1000},
+    "replicas": {"initial": 1, "min": 1, "max": 2, "tokens_per_s": 2000},
     "flags": {"max-num-seqs": 4},
 }
 LONG = 1000  # tokens: tens of seconds, longer than a scale-down takes to be decided
@@ -141,7 +141,7 @@ def test_load_rises_and_a_second_replica_is_called_for(stage: Stage) -> None:
     assert stage.model()["blind"] is None
     assert stage.second.plan()["leader"] is False
     assert stage.second.metric("leader") == 0
-    load = stage.streams(SHORT, 16)
+    load = stage.streams(SHORT, 32)
     stage.until("two replicas are wanted", lambda: stage.model()["wanted"] == 2, 180)
     reason = stage.model()["reason"]
     assert reason["code"] in ("backlog", "at_most"), reason

@@ -4,9 +4,10 @@ import asyncio
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.integration.gateway.conftest import fleet
-from tests.support.browser import USUAL, VIEWS, rows
+from tests.support.browser import USUAL, VIEWS, WAIT_MS, rows
 from tests.support.gateway import GatewayProcess
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ def test_decisions_appear_are_filtered_and_pause(visit, gateway):
     rows(page).first.wait_for()
     known = rows(page).count()
     gateway.chat(NYNORSK, stream=True)
-    page.wait_for_function(f"document.querySelectorAll('tbody tr:not(.details)').length === {known + 1}")
+    expect(rows(page)).to_have_count(known + 1, timeout=WAIT_MS)
     first = rows(page).first
     text = first.inner_text()
     for part in ("nn", "small", "is the cheapest of 2 models that are good enough", "→", "200", "ms"):
@@ -64,7 +65,7 @@ def test_decisions_appear_are_filtered_and_pause(visit, gateway):
     before = rows(page).count()
     gateway.chat(GERMAN, model="big")
     gateway.chat(NYNORSK, model="nope")
-    page.wait_for_function(f"document.querySelectorAll('tbody tr:not(.details)').length === {before + 2}")
+    expect(rows(page)).to_have_count(before + 2, timeout=WAIT_MS)
 
     page.get_by_label("Language").select_option("de")
     assert all("German" in row for row in rows(page).all_inner_texts())

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.gateway.conftest import fleet
+from tests.integration.gateway.conftest import HEALTH, fleet
 from tests.support.engine import answer
 from tests.support.gateway import GatewayProcess, ports_of
 from tests.support.stack import free_ports
@@ -32,7 +32,9 @@ class Workers(GatewayProcess):
     """A gateway of two workers; `of` asks one of them on its operator's port."""
 
     def __init__(self, directory, engines, **gateway):
-        super().__init__(directory, fleet(*engines, workers=2, **gateway))
+        # Nothing here is about an engine that is slow: one that a busy machine makes slow must not be taken for dead.
+        patient = {"timeouts": {"first_byte_s": 30, "idle_s": 30}, "health": {**HEALTH, "timeout_s": 20}}
+        super().__init__(directory, fleet(*engines, workers=2, **patient, **gateway))
         self.wait(1)
 
     def of(self, number, path):
@@ -128,7 +130,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections(workers, pair):
     assert set(by_worker) == {0, 1}, "16 connections over two listeners"
     old = workers.pids()[1]
     os.kill(old, signal.SIGKILL)
-    while _alive(old):
+    while "worker 1 ended (SIGKILL)" not in workers.log.read_text():  # all of its threads: the leader ends first
         time.sleep(0.01)
     # The other goes on, and takes what is new at once; the kernel forgets the dead one's listener with it.
     fresh = [workers.get("/v1/models").status for _ in range(30)]
@@ -138,7 +140,6 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections(workers, pair):
         time.sleep(0.05)
     assert workers.pids()[1] != old, "it is back"
     workers.wait(1)
-    assert "worker 1 ended (SIGKILL)" in workers.log.read_text()
     released.set()
     assert all(response.read().endswith(b"data: [DONE]\n\n") for response in by_worker[0])
     for response in by_worker[1]:

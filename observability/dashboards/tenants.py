@@ -127,8 +127,8 @@ def _limits() -> tuple[Panel, ...]:
         Panel(
             "budget-reserved",
             "Held back for open requests",
-            "Expected cost of open requests. Large beside the budget's rest: many long answers at once; requests are "
-            "refused although money is left. Never falling: a request that does not end.",
+            "The most that open requests may cost. Large beside the budget's rest: many long answers at once; requests "
+            "are refused although money is left. Never falling: a request that does not end.",
             (Query(amount(metrics.BUDGET_RESERVED, "tenant", **TENANT), "{{tenant}}"),),
             empty="no budgets",
         ),

@@ -63,8 +63,9 @@ def engines(clusters: int) -> tuple[Alert, ...]:
     alive = rate(foreign.VLLM_OUTPUT_TOKENS, "5m").above(0)
     kv = aggregate("avg", series(foreign.VLLM_KV_USE).where(alive, "ReplicaId"), "model_name")
     waiting = series(foreign.VLLM_WAITING).where(alive, "ReplicaId").by("model_name")
-    preempted = increase(foreign.VLLM_PREEMPTIONS, "15m", "_sum").by("model_name")
+    # From the buckets: Ray exports a histogram's sum from their middles, half a preemption for a request without one.
     finished = increase(foreign.VLLM_PREEMPTIONS, "15m", "_count").by("model_name")
+    preempted = finished - increase(foreign.VLLM_PREEMPTIONS, "15m", "_bucket", le="1.0").by("model_name")
     # Each replica is a series of its own from its start on, and stays: those that were not there an hour ago are new.
     # Where nothing at all was there (Ray or Prometheus began within the hour) no start is one too many.
     starts = series(foreign.SERVE_REPLICA_STARTS)
@@ -89,10 +90,10 @@ def engines(clusters: int) -> tuple[Alert, ...]:
         Alert(
             "ParlancePreemptions",
             Severity.TICKET,
-            (preempted / finished).above(0.1).and_(preempted.at_least(10)),
+            (preempted / finished).above(0.05).and_(preempted.at_least(5)),
             "15m",
-            "more than one preemption in ten requests in 15m, and at least 10",
-            '{{ $labels.model_name }} preempts {{ $value | printf "%.2g" }} times a request',
+            "more than 5% of the requests of 15m were preempted twice or more, and at least 5",
+            "{{ $value | humanizePercentage }} of {{ $labels.model_name }}'s requests are preempted again and again",
             "The KV cache ran out while requests of {{ $labels.model_name }} were being answered: they were put back "
             "and computed again.",
             ("models", "preemptions"),

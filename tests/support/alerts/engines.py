@@ -29,10 +29,10 @@ def _replica(kv: str, waiting: str, tokens: str, replica: str = "r1") -> tuple[I
     )
 
 
-def _preempted(times: str, requests: str) -> tuple[Input, ...]:
+def _preempted(once_at_most: str, requests: str) -> tuple[Input, ...]:
     labels = {"model_name": "m", "ReplicaId": "r1", "engine": "0"}
     return (
-        given(foreign.VLLM_PREEMPTIONS, times, "_sum", **labels),
+        given(foreign.VLLM_PREEMPTIONS, once_at_most, "_bucket", le="1.0", **labels),
         given(foreign.VLLM_PREEMPTIONS, requests, "_count", **labels),
     )
 
@@ -163,18 +163,18 @@ _ENGINES: tuple[Case, ...] = (
     Fires(
         "ParlancePreemptions",
         "two in ten requests",
-        _preempted("0+2x60", "0+10x60"),
-        "5m",
-        (Expected({**TICKET, "model_name": "m"}, "m preempts 0.2 times a request"),),
+        _preempted("0+8x60", "0+10x60"),
+        "3m",
+        (Expected({**TICKET, "model_name": "m"}, "20% of m's requests are preempted again and again"),),
     ),
-    Quiet("ParlancePreemptions", "9 in 100 requests", _preempted("0+9x60", "0+100x60"), ("10m", "60m")),
+    Quiet("ParlancePreemptions", "4 in 100 requests", _preempted("0+96x60", "0+100x60"), ("10m", "60m")),
     Quiet(
         "ParlancePreemptions",
-        "too few: one each three minutes",
-        _preempted("0x2 1x2 2x2 3x2 4x2 5x40", "0+1x60"),
+        "too few: four within the window",
+        _preempted("0+1x10 10x3 11+1x45", "0+1x60"),
         ("12m", "30m"),
     ),
-    Quiet("ParlancePreemptions", "a restart", _preempted("900x20 0x40", "1000+9x20 0+9x40"), ("20m", "22m", "40m")),
+    Quiet("ParlancePreemptions", "a restart", _preempted("900+9x20 0+9x40", "1000+9x20 0+9x40"), ("20m", "22m", "40m")),
     Fires(
         "ParlanceColdStartLoop",
         "one replica is wanted, and the fifth in an hour starts",

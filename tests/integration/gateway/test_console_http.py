@@ -239,6 +239,7 @@ class Autoscaler:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # a reader that has had enough is what is tested
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def stop(self):

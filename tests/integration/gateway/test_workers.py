@@ -153,9 +153,9 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections(workers, pair):
 
 def _worker_of(connection, pids):
     """Which worker holds the other end of this connection."""
-    local = connection.sock.getsockname()[1]
+    ours, theirs = (f":{name[1]:04X}" for name in (connection.sock.getsockname(), connection.sock.getpeername()))
     listing = Path(f"/proc/{pids[0]}/net/tcp").read_text().splitlines()[1:]
-    inode = next(f[9] for f in map(str.split, listing) if f[2].endswith(f":{local:04X}"))
+    inode = next(f[9] for f in map(str.split, listing) if f[1].endswith(theirs) and f[2].endswith(ours))
     for number, pid in pids.items():
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             try:

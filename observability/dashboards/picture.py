@@ -170,7 +170,7 @@ def _head(canvas: Canvas, dashboard: Dashboard) -> None:
     at = canvas.height - HEAD / 2
     canvas.write(2 * GAP, at, dashboard.title, 15, theme.text, va="center", weight="bold")
     ended = datetime.fromtimestamp(shown.end, UTC)
-    words = f"{shown.minutes:g} minutes until {ended:%Y-%m-%d %H:%M} UTC"
+    words = f"{shown.minutes:.0f} minutes until {ended:%Y-%m-%d %H:%M} UTC"
     canvas.write(canvas.width - 2 * GAP, at, words, 9, theme.quiet, va="center", ha="right")
 
 

@@ -83,6 +83,9 @@ def environment(models: tuple[Model, ...], ports: Ports, ray_dir: Path, marker: 
         "TMPDIR": str(scratch(ray_dir)),
         # A laptop's memory is full of other things; Ray must not kill engines for what a browser takes.
         "RAY_memory_monitor_refresh_ms": "0",
+        # Ray makes its workers nice by 15: beside a busy shell, engines would get so little of two cores that probes
+        # and watchdogs take them for dead. Gateway and engines share as equals.
+        "RAY_worker_niceness": "0",
         # Imports read compiled bytecode, and nothing is written beside the sources.
         "PYTHONUNBUFFERED": "1",
     }

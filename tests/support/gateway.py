@@ -35,18 +35,23 @@ class GatewayProcess:
     """`parlance gateway` on free ports, ready when its admin port says that it is alive."""
 
     def __init__(
-        self, directory: Path, fleet: dict[str, Any], ready: bool = True, environ: dict[str, str] | None = None
+        self,
+        directory: Path,
+        fleet: dict[str, Any],
+        ready: bool = True,
+        environ: dict[str, str] | None = None,
+        ports: tuple[int, int] | None = None,
     ) -> None:
-        self.port, self.admin_port = ports_of(fleet.get("gateway", {}).get("workers", 1))
+        self.port, self.admin_port = ports or ports_of(fleet.get("gateway", {}).get("workers", 1))
         path = directory / "fleet.yaml"
         path.write_text(yaml.safe_dump(fleet))
         self.log = directory / "gateway.log"
         self.journal = directory / "gateway.jsonl"
         with self.log.open("wb") as err, self.journal.open("wb") as out:
             command = [sys.executable, "-m", "serve.cli", "gateway", "--fleet", str(path)]
-            ports = ["--port", str(self.port), "--admin-port", str(self.admin_port)]
+            where = ["--port", str(self.port), "--admin-port", str(self.admin_port)]
             self.process = subprocess.Popen(
-                [*command, *ports], stdout=out, stderr=err, start_new_session=True, env=os.environ | (environ or {})
+                [*command, *where], stdout=out, stderr=err, start_new_session=True, env=os.environ | (environ or {})
             )
         self._wait("/readyz" if ready else "/healthz")
 

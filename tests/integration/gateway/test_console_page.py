@@ -297,8 +297,15 @@ def test_a_gateway_that_is_gone_is_said_and_found_again(browser, pair, tmp_path,
     page = one.open("fleet")
     page.get_by_text("● Up").first.wait_for()
     gateway.stop()
-    page.get_by_text("The gateway does not answer").wait_for()
-    one.context.close()
+    gone = page.get_by_text("The gateway does not answer")
+    gone.wait_for()
+    again = GatewayProcess(tmp_path, fleet(*pair, **USUAL), ports=(gateway.port, gateway.admin_port))
+    try:
+        gone.wait_for(state="hidden")
+        page.get_by_text("● Up").first.wait_for()
+    finally:
+        one.context.close()
+        again.stop()
 
 
 def test_a_page_that_nobody_looks_at_asks_nothing(visit):

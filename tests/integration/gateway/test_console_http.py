@@ -49,7 +49,7 @@ def test_the_page_and_its_files(gateway):
     page = get(gateway, "/")
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/console/main.js", "/console/style.css", "/console/icon.svg"):
+    for path in ("/console/main.js", "/console/theme.css", "/console/icon.svg"):
         first = get(gateway, path)
         assert (first.status, first.headers["x-content-type-options"]) == (200, "nosniff")
         again = gateway._request(gateway.admin_port, "GET", path, None, {"if-none-match": first.headers["etag"]})

@@ -11,7 +11,7 @@ from serve.gateway.console.files import Files
 pytestmark = pytest.mark.unit
 
 STATIC = {entry.name: entry.read_text("utf-8") for entry in resources.files("serve.gateway.console.static").iterdir()}
-CSS = STATIC["style.css"]
+CSS = STATIC["theme.css"]
 SCRIPTS = {name: text for name, text in STATIC.items() if name.endswith(".js")}
 
 

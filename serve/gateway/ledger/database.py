@@ -11,9 +11,11 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 BUSY_S = 2.0  # how long a transaction waits for another worker's: theirs take milliseconds
+SWITCH_S = 0.01  # between two attempts to switch a new file to WAL
 
 
 class Unreachable(Exception):
@@ -104,7 +106,7 @@ class Sqlite:
                 target, timeout=self._busy_s, isolation_level=None, check_same_thread=False, uri=self._path is not None
             )
             if not self._read_only:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _into_wal(connection, self._busy_s)
                 connection.execute("PRAGMA synchronous=FULL")
             self._connection = connection
         return self._connection
@@ -114,6 +116,20 @@ class Sqlite:
             connection.rollback()
         if drop and self._path is not None:  # what is in memory would be lost with its connection
             self.close()
+
+
+def _into_wal(connection: sqlite3.Connection, busy_s: float) -> None:
+    """WAL mode, which the file keeps. A new file is switched by one of the workers that open it at the same time, and
+    SQLite does not let the others wait for that as it does for a transaction: the switch fails at once as locked."""
+    deadline = monotonic() + busy_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(SWITCH_S)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from tests.support.gateway import GatewayProcess
 TIMEOUTS = {"connect_s": 1, "first_byte_s": 2, "idle_s": 2, "whole_s": 4, "write_s": 2}
 LIMITS = {"body_bytes": 262_144, "header_bytes": 8192, "header_timeout_s": 1, "body_timeout_s": 1}
 HEALTH = {"interval_s": 0.1, "timeout_s": 1, "failures": 2}
+# For tests that are not about engines that are slow: one that a busy machine makes slow is not taken for dead.
+PATIENT = {"timeouts": {"first_byte_s": 30, "idle_s": 30}, "health": {**HEALTH, "timeout_s": 20}}
 
 
 def fleet(big: Engine, small: Engine, **gateway: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.gateway.conftest import fleet
+from tests.integration.gateway.conftest import PATIENT, fleet
 from tests.support.collector import Collector
 from tests.support.engine import answer
 from tests.support.gateway import GatewayProcess
@@ -34,7 +34,9 @@ def shared_gateway(engines, collector, tmp_path_factory):
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
         "OTEL_SERVICE_NAME": "gateway-under-test",
     }
-    gateway = GatewayProcess(tmp_path_factory.mktemp("gateway"), fleet(*engines, traces=traces), environ=environ)
+    gateway = GatewayProcess(
+        tmp_path_factory.mktemp("gateway"), fleet(*engines, **PATIENT, traces=traces), environ=environ
+    )
     yield gateway
     gateway.stop()
 
@@ -247,7 +249,7 @@ def test_no_word_and_no_key_is_in_a_span(gateway, engines, collector):
 def test_callers_that_are_not_trusted_are_linked_and_cannot_make_it_dear(tmp_path, pair, collector):
     traces = {"endpoint": f"{collector.url}/v1/traces", "trust_callers": False, "sample_ratio": 0}
     theirs = f"00-{'b' * 32}-{THEIRS[1]}-01"
-    gateway = GatewayProcess(tmp_path, fleet(*pair, traces=traces))
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **PATIENT, traces=traces))
     try:
         gateway.post("/v1/chat/completions", body_of(), traceparent=theirs)
         trace_id, _, flags = told(pair[0])
@@ -255,7 +257,7 @@ def test_callers_that_are_not_trusted_are_linked_and_cannot_make_it_dear(tmp_pat
         assert flags & 1 == 0
     finally:
         gateway.stop()
-    gateway = GatewayProcess(tmp_path, fleet(*pair, traces=traces | {"sample_ratio": 1}))
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **PATIENT, traces=traces | {"sample_ratio": 1}))
     try:
         _, spans = traced(gateway, collector, {"traceparent": theirs}.items())
         assert spans[0].links == [("b" * 32, THEIRS[1])]
@@ -265,9 +267,14 @@ def test_callers_that_are_not_trusted_are_linked_and_cannot_make_it_dear(tmp_pat
 
 
 def test_what_waits_is_sent_before_the_end(tmp_path, pair, collector):
-    gateway = GatewayProcess(tmp_path, fleet(*pair, traces={"endpoint": f"{collector.url}/v1/traces"}))
-    ids = [gateway.chat(GERMAN, model="big").headers["x-parlance-decision-id"] for _ in range(20)]
-    assert gateway.stop() == 0
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **PATIENT, traces={"endpoint": f"{collector.url}/v1/traces"}))
+    try:
+        answers = [gateway.chat(GERMAN, model="big") for _ in range(20)]
+        assert [one.status for one in answers] == [200] * 20
+    finally:
+        code = gateway.stop()
+    assert code == 0
+    ids = [one.headers["x-parlance-decision-id"] for one in answers]
     seen = {s.attributes.get("parlance.decision_id") for s in collector.spans}
     assert set(ids) <= seen
 
@@ -278,7 +285,7 @@ def test_a_collector_that_fails_costs_no_request(tmp_path, pair, fault):
     if fault == "gone":
         own.stop()
     traces = {"endpoint": f"{own.url}/v1/traces", "queue_spans": 64, "requests_per_s": 10_000}
-    gateway = GatewayProcess(tmp_path, fleet(*pair, traces=traces, drain_s=2))
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **PATIENT, traces=traces, drain_s=2))
     try:
         for _ in range(60):
             assert gateway.chat(GERMAN, model="big").status == 200
@@ -300,7 +307,7 @@ def test_a_collector_that_fails_costs_no_request(tmp_path, pair, fault):
 
 
 def test_the_environment_alone_turns_traces_on(tmp_path, pair, collector):
-    gateway = GatewayProcess(tmp_path, fleet(*pair), environ={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **PATIENT), environ={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
     try:
         _, spans = traced(gateway, collector)
         assert spans[0].resource["service.name"] == "parlance-gateway"
@@ -311,11 +318,11 @@ def test_the_environment_alone_turns_traces_on(tmp_path, pair, collector):
 def test_what_cannot_be_exported_is_one_sentence(tmp_path, pair, collector):
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     with pytest.raises(RuntimeError, match="OTEL_EXPORTER_OTLP_PROTOCOL is grpc: the gateway speaks http/protobuf"):
-        GatewayProcess(tmp_path, fleet(*pair), environ=environ)
+        GatewayProcess(tmp_path, fleet(*pair, **PATIENT), environ=environ)
 
 
 def test_off_they_cost_no_import_and_a_traceparent_passes_as_it_came(tmp_path, pair):
-    gateway = GatewayProcess(tmp_path, fleet(*pair), environ={"PYTHONPROFILEIMPORTTIME": "1"})
+    gateway = GatewayProcess(tmp_path, fleet(*pair, **PATIENT), environ={"PYTHONPROFILEIMPORTTIME": "1"})
     theirs = "00-" + "-".join(THEIRS) + "-01"
     try:
         gateway.post("/v1/chat/completions", body_of(), traceparent=theirs)

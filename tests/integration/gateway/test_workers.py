@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.gateway.conftest import HEALTH, fleet
+from tests.integration.gateway.conftest import PATIENT, fleet
 from tests.support.engine import answer
 from tests.support.gateway import GatewayProcess, ports_of
 from tests.support.stack import free_ports
@@ -32,9 +32,7 @@ class Workers(GatewayProcess):
     """A gateway of two workers; `of` asks one of them on its operator's port."""
 
     def __init__(self, directory, engines, **gateway):
-        # Nothing here is about an engine that is slow: one that a busy machine makes slow must not be taken for dead.
-        patient = {"timeouts": {"first_byte_s": 30, "idle_s": 30}, "health": {**HEALTH, "timeout_s": 20}}
-        super().__init__(directory, fleet(*engines, workers=2, **patient, **gateway))
+        super().__init__(directory, fleet(*engines, workers=2, **PATIENT, **gateway))
         self.wait(1)
 
     def of(self, number, path):

@@ -1,6 +1,7 @@
 """The ledger on disk: rows once and whole, sums by day, what is spilled and brought home, retention."""
 
 import sqlite3
+import threading
 from datetime import UTC, datetime
 
 import msgspec
@@ -247,3 +248,27 @@ def test_spend_is_shown_by_the_period_of_each_budget():
         ("idle", "default", "2026-11", "0", "0", "0", "0", "0.000000", "3", "0.0%"),
         ("x", "default", "2026-11", "2", "20", "0", "4", "1.000000", "none", ""),
     ]
+
+
+def test_workers_that_open_a_new_ledger_at_once_all_open_it(tmp_path):
+    """SQLite fails the switch to WAL at once where another connection is about it, whatever its time-out says."""
+    failed = []
+
+    def open_at_once(path, barrier):
+        barrier.wait()
+        try:
+            store = Store(Sqlite(path))
+            store.create()
+            store.close()
+        except Unreachable as error:
+            failed.append(str(error))
+
+    for number in range(30):
+        barrier = threading.Barrier(6)
+        given = (tmp_path / f"{number}.sqlite", barrier)
+        workers = [threading.Thread(target=open_at_once, args=given) for _ in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert failed == []

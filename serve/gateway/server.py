@@ -168,8 +168,9 @@ async def _serve(
         loop.add_reader(place.alive, _orphaned, loop, place.alive, stop)
         await _probed(worker, stop)
     serving = asyncio.create_task(main.serve(sockets=[clients]))
+    await main.up.wait()
+    worker.listening = True
     if place is not None:
-        await main.up.wait()
         os.write(place.up, b"1")
         os.close(place.up)
     log.info(

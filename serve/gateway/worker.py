@@ -104,6 +104,7 @@ class Worker:
         self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
         self.active: set[Exchange] = set()
         self.in_flight = 0
+        self.listening = False  # set by the server: whoever reads `ready` must find a port that answers
         self.draining = False
         self.connections: Callable[[], int] = lambda: 0  # set by the server, which alone knows
         self._sweeper: asyncio.Task[None] | None = None
@@ -135,8 +136,8 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether requests should be sent here: some model answers, and the worker is not about to stop."""
-        return not self.draining and any(u.state.healthy for u in self.upstreams.values())
+        """Whether requests should be sent here: it listens, some model answers, and it is not about to stop."""
+        return self.listening and not self.draining and any(u.state.healthy for u in self.upstreams.values())
 
     @staticmethod
     @lru_cache(maxsize=4096)

@@ -41,6 +41,8 @@ class Workers(GatewayProcess):
     def wait(self, number):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the gateway stopped: {self.log.read_text()}")
             try:
                 if self.of(number, "/readyz").status == 200:
                     return

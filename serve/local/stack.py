@@ -179,7 +179,8 @@ def _children(state: State, wanted: Plan, store: Store) -> Iterator[Child]:
     if state.prometheus_url is not None:
         yield prometheus_process.start(wanted.fleet, chosen, marker, logs / "prometheus.log", root / "prometheus")
     if state.gateway_url is not None:
-        yield gateway_process.start(file, chosen, marker, logs / "gateway.log", root / "gateway", state.autoscaler_url)
+        plan = f"{state.autoscaler_url}/plan" if state.autoscaler_url is not None else None
+        yield gateway_process.start(file, chosen, marker, logs / "gateway.log", root / "gateway", plan)
     if state.autoscaler_url is not None:
         yield autoscaler_process.start(file, chosen, marker, logs / "autoscaler.log", root / "autoscaler")
 

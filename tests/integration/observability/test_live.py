@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -43,6 +45,13 @@ def test_every_target_is_scraped(prometheus: Prometheus, lived: Lived, observed:
     assert {t["labels"]["job"] for t in targets} == {
         job.value for job in (Exporter.GATEWAY, Exporter.AUTOSCALER, Exporter.RAY, Exporter.HAPROXY)
     }
+
+
+def test_the_operator_s_page_has_the_plan(lived: Lived, observed: Stack) -> None:
+    with urllib.request.urlopen(f"{observed.admin_url}/console/data/plan", timeout=10) as answer:
+        told = json.loads(answer.read())
+    assert told["problem"] is None
+    assert told["plan"]["models"].keys() == set(observed.state.models)
 
 
 def test_every_panel_has_data(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +14,7 @@ from autoscaling import queries
 from serve.fleet import Fleet
 
 
-class _Server:
+class _Server(ABC):
     """An HTTP server on a free port, whose `answer` gives status and body."""
 
     def __init__(self) -> None:
@@ -38,8 +39,9 @@ class _Server:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    @abstractmethod
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        raise NotImplementedError
+        """Status and JSON of the answer to a request."""
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -8,6 +8,7 @@ holds the text written here to be byte for byte what it would write.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
@@ -53,17 +54,17 @@ class Family(Collector):
         self.metric = metric
         registry.register(self)
 
+    @abstractmethod
     def children(self) -> list[Labels]:
         """The labels of those that exist at this moment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def samples(self, labels: Labels) -> Iterator[Sample]:
         """The samples of one child."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, labels: Labels, exemplars: bool) -> str:
         """The lines of one child; empty when it has gone. `exemplars`: in the OpenMetrics format."""
-        raise NotImplementedError
 
     def describe(self) -> Iterable[Collected]:
         """The family without children: what the registry compares names by."""
@@ -91,9 +92,9 @@ class _Numbers(Family):
         super().__init__(metric, registry)
         self._starts: dict[Labels, str] = {}
 
+    @abstractmethod
     def value(self, labels: Labels) -> float | None:
         """What is exposed of a child; None where it does not exist."""
-        raise NotImplementedError
 
     def samples(self, labels: Labels) -> Iterator[Sample]:
         """The one sample of a child."""

@@ -28,6 +28,11 @@ class Bounded:
         """The policy's."""
         return self._policy.name
 
+    @property
+    def own_pace(self) -> bool:
+        """The policy's."""
+        return self._policy.own_pace
+
     def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
         """The policy's plan with `wanted`, `target`, bounds and the final reason of each model."""
         raw = self._policy.plan(now, snapshot, history, fleet)
@@ -35,13 +40,19 @@ class Bounded:
         for model in scaled(fleet):
             past = history.model(model, fleet.autoscaling)
             models[model.id] = _bounded(
-                now, model, raw.models[model.id], snapshot.model(model.id), past, fleet.autoscaling
+                now, model, raw.models[model.id], snapshot.model(model.id), past, fleet.autoscaling, self.own_pace
             )
         return replace(raw, models=models)
 
 
 def _bounded(
-    now: float, model: Model, raw: ModelPlan, seen: Seen, past: ModelHistory, settings: Autoscaling
+    now: float,
+    model: Model,
+    raw: ModelPlan,
+    seen: Seen,
+    past: ModelHistory,
+    settings: Autoscaling,
+    own_pace: bool,
 ) -> ModelPlan:
     assert model.engine is not None
     least, most = model.engine.replicas.min, model.engine.replicas.max
@@ -55,6 +66,8 @@ def _bounded(
     if known.blind is not None or known.needed is None:
         return _within(replace(known, wanted=target, reason=_held(known.reason, target)))
     needed, reason = _allowed(known.needed, least, most, known.reason)
+    if own_pace:
+        return _within(replace(known, wanted=needed, reason=reason))
     wanted, reason = _windowed(now, needed, target, past, settings, reason)
     wanted, reason = _paced(now, wanted, target, past, settings.pace, reason)
     return _within(replace(known, wanted=wanted, reason=reason))

@@ -25,6 +25,10 @@ class Code(StrEnum):
     PACE_DOWN = "pace_down"  # less is needed, a period may take no more
     WINDOW = "window"  # less is needed, a plan within the scale-down window asked for more
     BLIND = "blind"  # data is missing: the replicas are kept
+    RISK = "risk"  # requests that would be late cost more than a replica
+    SPARE = "spare"  # warm replicas above the need, as the description asks
+    SHIFTED = "shifted"  # another model takes load of this one, which costs less than a replica
+    BUDGET = "budget"  # more is needed, the GPUs are given to others
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,24 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """`share` (above 0, at most 1) of the requests to `auto` in `language` (BCP-47) that would go to `source` are to go
+    to `to`, which is above the floor in that language too."""
+
+    language: str
+    source: str
+    to: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What should run at `at` (the controller's clock), for every model with an engine."""
+    """What should run at `at` (the controller's clock), for every model with an engine; and what the router moves."""
 
     at: float
     policy: str
     models: Mapping[str, ModelPlan] = field(default_factory=dict)
+    shifts: tuple[Shift, ...] = ()
 
 
 def scaled(fleet: Fleet) -> tuple[Model, ...]:

@@ -21,5 +21,10 @@ class Policy(Protocol):
     def name(self) -> str:
         """As `autoscaling.policy` of the fleet names it."""
 
+    @property
+    def own_pace(self) -> bool:
+        """Whether the policy stabilises by itself, as the autoscalers it stands for do: then scale-down window and pace
+        of the description do not apply to it; bounds, budget and holding when blind always do."""
+
     def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
         """The plan for this moment. `history` ends before it."""

@@ -12,6 +12,7 @@ class Static:
     """Needs no data, and so is never blind for it."""
 
     name = "static"
+    own_pace = False
 
     def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
         """`replicas.initial` of each model."""

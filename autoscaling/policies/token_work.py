@@ -26,6 +26,7 @@ class TokenWork:
     """Scales on tokens of work, which queue lengths and request counts only hint at."""
 
     name = "token-work"
+    own_pace = False
 
     def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
         """Each model by itself."""

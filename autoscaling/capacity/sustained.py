@@ -59,16 +59,21 @@ def sustained(model: Model, mix: Mix, slo: Slo) -> Sustained | None:
     In steady state every request that ends is followed by one that is read, so a step that gives a token to each of
     n sequences also reads n x (prompt ÷ output) prompt tokens. No queue is counted: that is the policy's business.
     """
-    roof = roofline_of(model)
-    if roof is None:
+    roof, tokens = roofline_of(model), kv_tokens_of(model)
+    if roof is None or tokens is None:
         return None
-    engine = model.engine
-    assert engine is not None
-    usable = usable_bytes(engine, roof.gpu)
-    room = engine.kv_cache_bytes or 0
-    need = memory.need(roof.arch, roof.layout)
-    tokens = room // need.kv_per_token if room else need.room_tokens(usable)
     return at_objectives(roof, mix, slo, tokens)
+
+
+def kv_tokens_of(model: Model) -> int | None:
+    """Tokens of KV cache that one replica has room for; None without a roofline."""
+    roof, engine = roofline_of(model), model.engine
+    if roof is None or engine is None:
+        return None
+    need = memory.need(roof.arch, roof.layout)
+    if engine.kv_cache_bytes:
+        return engine.kv_cache_bytes // need.kv_per_token
+    return need.room_tokens(usable_bytes(engine, roof.gpu))
 
 
 def at_objectives(roof: Roofline, mix: Mix, slo: Slo, kv_tokens: int) -> Sustained:

@@ -126,6 +126,17 @@ def usable_bytes(engine: Engine, gpu: Gpu) -> int:
     return int(gpu.memory_bytes * engine.gpu_memory_utilization)
 
 
+def usd_per_hour(engine: Engine) -> float | None:
+    """What an hour of all GPUs of a replica costs; None on CPU, and where no price is known."""
+    if engine.device != "gpu":
+        return None
+    if engine.usd_per_gpu_hour is not None:
+        return engine.usd_per_gpu_hour * engine.workers
+    gpu = gpus().get(engine.gpu or "")
+    price = gpu.usd_per_gpu_hour if gpu is not None else None
+    return price.usd * engine.workers if price is not None else None
+
+
 def _formats(gpu: Gpu, name: str, degree: int, utilization: float) -> Iterator[Engine]:
     base: dict[str, Any] = {"gpu": name, "tensor_parallel": degree, "gpu_memory_utilization": utilization}
     yield Engine(**base)

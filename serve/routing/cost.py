@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from serve.fleet.card import Kind, Price
 from serve.fleet.description import Model
-from serve.fleet.gpus import gpu
+from serve.fleet.shapes import usd_per_hour
 
 # A reasoning model writes its <think> part as well. No figure is published for the catalogue's; 4 is a judgement that
 # holds until the model's own running mean is known.
@@ -41,13 +41,7 @@ def _rates(price: Price, own: bool) -> Price:
 
 def usd_per_replica_hour(model: Model) -> float:
     """What an hour of one replica's GPUs costs; 0 where that is not known: CPUs, external endpoints, no price."""
-    engine = model.engine
-    if engine is None or engine.device != "gpu":
-        return 0.0
-    if engine.usd_per_gpu_hour is not None:
-        return engine.usd_per_gpu_hour * engine.workers
-    price = gpu(engine.gpu).usd_per_gpu_hour if engine.gpu is not None else None
-    return price.usd * engine.workers if price is not None else 0.0
+    return (usd_per_hour(model.engine) or 0.0) if model.engine is not None else 0.0
 
 
 def expected_output(

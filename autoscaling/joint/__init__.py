@@ -1,0 +1,1 @@
+"""Planning across models: who may stand in for whom, and whether that costs less than one more replica."""

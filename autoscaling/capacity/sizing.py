@@ -40,6 +40,11 @@ class Size:
         return self.engine.quantization or self.engine.dtype
 
     @property
+    def flattered(self) -> bool:
+        """Whether its ranks talk over PCIe, and the roofline counts NVLink: it does less than is said here."""
+        return self.engine.tensor_parallel > 1 and (gpus()[self.engine.gpu or ""].interconnect or "").startswith("PCIe")
+
+    @property
     def kv_sequences(self) -> float:
         """Requests of the mix whose KV cache fits, at the length that they have on average while they are answered."""
         return self.kv_room_tokens / (self.mix.prompt + self.mix.output / 2)
@@ -122,9 +127,9 @@ def bill(fleet: Fleet) -> Bill:
 
 
 def of_catalogue(cards: Mapping[str, ModelCard], mixes: Sequence[Mix], slo: Slo) -> tuple[list[Size], list[Unsized]]:
-    """Every card on every known GPU, bfloat16 and FP8: the smallest tensor-parallel degree with room for a full context,
-    and the one with the cheapest tokens where that is another. Rows of a mix and model: cheapest tokens first; what
-    misses an objective even alone, and what has no price, last.
+    """Every card on every known GPU, in bfloat16 and FP8: the smallest tensor-parallel degree with room for a full
+    context, and the one with the cheapest tokens where that is another. Rows of a mix and model: cheapest tokens first;
+    what misses an objective even alone, and what has no price, last.
     """
     sizes: list[Size] = []
     unsized: list[Unsized] = []
@@ -185,8 +190,8 @@ def _too_long(mix: Mix, context_tokens: int) -> str | None:
     if mix.prompt + mix.output <= context_tokens:
         return None
     return (
-        f"{mix.prompt:,.0f} prompt and {mix.output:,.0f} output tokens are more than the {context_tokens:,} tokens that "
-        "it accepts"
+        f"{mix.prompt:,.0f} prompt and {mix.output:,.0f} output tokens are more than the {context_tokens:,} tokens "
+        "that it accepts"
     )
 
 

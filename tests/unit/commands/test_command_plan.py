@@ -1,0 +1,87 @@
+"""`parlance plan` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serve.cli import main
+
+pytestmark = pytest.mark.unit
+
+EXAMPLES = Path(__file__).parents[3] / "serve" / "fleet" / "examples"
+
+
+def test_the_table_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--fleet", str(EXAMPLES / "8xh100.yaml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "512 prompt tokens and 256 output tokens; TTFT 2.5 s, ITL 0.1 s"
+    assert lines[1].split()[:3] == ["model", "GPUs", "weights"]
+    large = lines[2].split()
+    assert large[:5] == ["llama-3.3-70b-instruct", "2x", "H100-SXM-80GB", "fp8", "131,072"]
+    assert "7.94" in large  # two GPUs at 3.97 USD
+    assert "fleet 8xh100: 6 to 8 GPUs, 23.82 to 31.76 USD an hour" in lines
+
+
+def test_programs_get_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--fleet", str(EXAMPLES / "8xh100.yaml"), "--prompt", "1000", "--output", "100", "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["slo"] == {"ttft_s": 2.5, "itl_s": 0.1}
+    assert told["fleet"]["gpus"] == {"min": 6, "max": 8}
+    assert len(told["sizes"]) == 5
+    for one in told["sizes"]:
+        assert one["mix"] == {"prompt": 1000, "output": 100, "cached": 0}
+        assert one["output_tokens_per_s"] == pytest.approx(100 * one["requests_per_s"])
+        tokens_an_hour = one["requests_per_s"] * 1100 * 3600
+        assert one["usd_per_mtok"] == pytest.approx(one["usd_per_hour"] / tokens_an_hour * 1e6)
+        assert one["usd_per_output_mtok"] == pytest.approx(11 * one["usd_per_mtok"])
+
+
+def test_several_mixes_are_a_table_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--mix", "512:256", "--mix", "3000:200:2000", "--json"]) == 0
+    sizes = json.loads(capsys.readouterr().out)["sizes"]
+    assert [one["mix"]["cached"] for one in sizes] == [0] * 5 + [2000] * 5
+    assert main(["plan", "--mix", "512:256", "--mix", "3000:200:2000"]) == 0
+    out = capsys.readouterr().out
+    assert "\n3,000 prompt tokens, 2,000 of them cached and 200 output tokens; TTFT 2.5 s" in out
+
+
+def test_the_catalogue_says_what_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--all"]) == 0
+    out = capsys.readouterr().out
+    assert "not computed: llama-3.3-70b-instruct on A10G-24GB: Llama 3.3 70B Instruct has 131.4 GiB of weights" in out
+    assert "tensor parallel over PCIe does less than this (" in out
+    assert "fleet " not in out
+
+
+def test_a_laptop_says_why_it_has_no_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--fleet", str(EXAMPLES / "laptop.yaml")]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("not computed: ") and "it runs on CPUs" in line for line in lines)
+
+
+def test_options_that_contradict_each_other_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--mix", "512:256", "--prompt", "100"]) == 1
+    assert "--mix stands instead of --prompt and --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prompt", "0"], "'0': a number of tokens, 1 to 10,000,000"),
+        (["--output", "nan"], "'nan': a number of tokens"),
+        (["--mix", "512"], "prompt and output tokens with a colon between them"),
+        (["--mix", "512:256:600"], "at most the prompt's 512 tokens can be cached"),
+    ],
+)
+def test_what_is_no_number_of_tokens_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", *words])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

@@ -10,14 +10,16 @@ from autoscaling.policy import Policy
 from autoscaling.snapshot import Cause, Seen, Snapshot
 from serve.fleet import Fleet, Model
 from serve.fleet.autoscaling import Autoscaling, Pace
+from serve.fleet.engine import Replicas as Bounds
 
 
 class Bounded:
     """A policy whose `wanted` may be applied.
 
-    In this order: without data the target is kept; fewer replicas only if no plan of the scale-down window asked for
-    more (a sliding maximum); pace; bounds, which hold whatever else was said. So zero is reached only where the
-    description allows zero, the data is good, and nothing was needed for a whole window.
+    In this order: without data the target is kept; warm spares on top of what is needed; fewer replicas only if no plan
+    of the scale-down window asked for more (a sliding maximum); pace; bounds, which hold whatever else was said. So
+    zero is reached only where the description allows zero, the data is good, and nothing was needed for a whole window.
+    A policy with its own pace says in `wanted` what that leaves of `needed`; then only spares and bounds are added.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -55,7 +57,8 @@ def _bounded(
     own_pace: bool,
 ) -> ModelPlan:
     assert model.engine is not None
-    least, most = model.engine.replicas.min, model.engine.replicas.max
+    bounds = model.engine.replicas
+    least, most = bounds.min, bounds.max
     target = seen.replicas.target if seen.replicas is not None else past.target
     known = replace(raw, target=target, least=least, most=most)
     if seen.replicas is None:  # whatever else is missing follows from it: engines are known by their replicas
@@ -65,10 +68,12 @@ def _bounded(
         return replace(known, wanted=None)
     if known.blind is not None or known.needed is None:
         return _within(replace(known, wanted=target, reason=_held(known.reason, target)))
-    needed, reason = _allowed(known.needed, least, most, known.reason)
+    asked = known.wanted if own_pace and known.wanted is not None else known.needed
+    needed, reason = _spared(asked, bounds, known.reason)
+    needed, reason = _allowed(needed, least, most, reason)
     if own_pace:
         return _within(replace(known, wanted=needed, reason=reason))
-    wanted, reason = _windowed(now, needed, target, past, settings, reason)
+    wanted, reason = _windowed(now, needed, target, past, settings, bounds.spare, reason)
     wanted, reason = _paced(now, wanted, target, past, settings.pace, reason)
     return _within(replace(known, wanted=wanted, reason=reason))
 
@@ -77,8 +82,16 @@ def _held(reason: Reason, target: int) -> Reason:
     return Reason(Code.BLIND, f"{reason.words}; the target of {target} is kept")
 
 
+def _spared(needed: int, bounds: Bounds, reason: Reason) -> tuple[int, Reason]:
+    """`needed` and the warm spares; they are the reason where they change the number that bounds leave."""
+    wanted = min(needed + bounds.spare, max(needed, bounds.max))
+    if wanted <= max(needed, bounds.min):
+        return wanted, reason
+    return wanted, Reason(Code.SPARE, f"{reason.words}; {bounds.spare} more are kept warm")
+
+
 def _windowed(
-    now: float, needed: int, target: int, past: ModelHistory, settings: Autoscaling, reason: Reason
+    now: float, needed: int, target: int, past: ModelHistory, settings: Autoscaling, spare: int, reason: Reason
 ) -> tuple[int, Reason]:
     """`needed`, or as many of the running as a plan within the window asked for. A blind round asked for its target;
     a past that is shorter than the window, for what runs now.
@@ -89,7 +102,7 @@ def _windowed(
         return needed, reason
     window_s = max(settings.pace.scale_down_window_s, horizon_s(past, settings))
     begin = now - window_s
-    asked = [r.needed if r.needed is not None else r.target for r in past.since(begin)]
+    asked = [r.needed + spare if r.needed is not None else r.target for r in past.since(begin)]
     if not past.rounds or past.rounds[0].at > begin:
         asked.append(target)
     highest = min(max((n for n in asked if n is not None), default=needed), target)

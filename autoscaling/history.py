@@ -22,8 +22,8 @@ MARGIN_ROUNDS = 4
 @dataclass(frozen=True, slots=True)
 class Round:
     """One round of one model: what arrived (output tokens a second), what was needed, the target that the plan wants
-    and the one that it found; None where it was not known. `saturated`: every replica of the target ran, and a request
-    for each of them waited."""
+    and the one that it found; requests that were open; None where it was not known. `saturated`: every replica of the
+    target ran, and a request for each of them waited."""
 
     at: float
     arriving: float | None = None
@@ -31,6 +31,7 @@ class Round:
     target: int | None = None
     before: int | None = None
     saturated: bool = False
+    in_flight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,13 @@ def _after(
     steady = replicas is not None and replicas.running == replicas.target == replicas.held > 0
     waiting = seen.waiting.value if seen.waiting.value is not None else 0.0
     saturated = steady and replicas is not None and waiting >= replicas.running
-    latest = Round(now, planned.arriving, planned.needed, planned.wanted, planned.target, saturated)
+    in_flight = seen.in_flight.value
+    latest = Round(now, planned.arriving, planned.needed, planned.wanted, planned.target, saturated, in_flight)
     keep_s = max(
         settings.pace.scale_down_window_s,
         settings.pace.period_s,
         horizon_s(past, settings),
+        settings.rules.look_back_s,
         SATURATED_WINDOWS * settings.window_s,
     )
     rounds = (*past.since(now - keep_s - MARGIN_ROUNDS * settings.interval_s), latest)[-MAX_ROUNDS:]

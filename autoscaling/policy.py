@@ -24,7 +24,8 @@ class Policy(Protocol):
     @property
     def own_pace(self) -> bool:
         """Whether the policy stabilises by itself, as the autoscalers it stands for do: then scale-down window and pace
-        of the description do not apply to it; bounds, budget and holding when blind always do."""
+        of the description do not apply to it; bounds, spares, budget and holding when blind always do. Where its
+        pace keeps it from what it needs, its plans say so in `wanted`."""
 
     def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
         """The plan for this moment. `history` ends before it."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from serve.fleet.autoscaling_rules import Rules
 from serve.fleet.base import Frozen, HttpUrl, PositiveSeconds
 
 # What the controller keeps of each round is bounded; see `autoscaling.history`.
@@ -66,8 +67,10 @@ class Autoscaling(Frozen):
         description="Where it keeps what it has seen, and the lock by which one of several leads; relative to the "
         "fleet file (`parlance autoscaler --state-dir`). None: nothing is kept, and it leads.",
     )
-    policy: Literal["token-work", "static"] = Field(
-        default="token-work", description="`static`: each model's `replicas.initial`."
+    policy: Literal["slo", "token-work", "static", "ray-default", "hpa-queue", "hpa-concurrency", "keda"] = Field(
+        default="token-work",
+        description="`static`: each model's `replicas.initial`; the last four are rules of other autoscalers, with "
+        "their own pace (`rules`).",
     )
     interval_s: PositiveSeconds = Field(default=15, description="Between the beginnings of two rounds.")
     window_s: PositiveSeconds = Field(
@@ -80,10 +83,12 @@ class Autoscaling(Frozen):
     timeout_s: PositiveSeconds = Field(default=5, description="For each question to Prometheus or Ray Serve.")
     work: Work = Work()
     pace: Pace = Pace()
+    rules: Rules = Rules()
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> Autoscaling:
-        longest = max(self.pace.scale_down_window_s, self.pace.period_s, self.work.cold_start_s)
+        paces = (self.pace.scale_down_window_s, self.pace.period_s, self.rules.look_back_s)
+        longest = max(*paces, self.work.cold_start_s)
         if longest / self.interval_s > MAX_ROUNDS:
             raise ValueError(
                 f"interval_s ({self.interval_s:g}) is so short that {longest:g} s are more than {MAX_ROUNDS} rounds"

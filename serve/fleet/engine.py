@@ -37,6 +37,9 @@ class Replicas(Frozen):
     initial: int = Field(default=1, ge=0, le=1024)
     min: int = Field(default=1, ge=0, le=1024)
     max: int = Field(default=1, ge=1, le=1024)
+    spare: int = Field(
+        default=0, ge=0, le=1024, description="Warm replicas kept above what is needed, as far as `max` allows."
+    )
     tokens_per_s: float | None = Field(
         default=None,
         gt=0,

@@ -132,7 +132,8 @@ def test_the_horizon_is_the_longest_measured_start_and_a_round() -> None:
 
 
 def test_a_history_is_bounded_by_its_windows() -> None:
-    described = fleet(pace={"scale_down_window_s": 60})
+    rules = {"ray_default": {"downscale_delay_s": 90}, "hpa": {"scale_down_window_s": 60}, "keda": {"cooldown_s": 0}}
+    described = fleet(pace={"scale_down_window_s": 60}, rules=rules)
     *_, (_, history) = rounds(described, lambda _, t: seen(1.0, t), 200)
     kept = history.models[MODEL].rounds
     assert len(kept) <= 90 / INTERVAL_S + 6

@@ -60,7 +60,7 @@ def test_the_policies_are_those_that_the_fleet_may_name() -> None:
     ("settings", "field"),
     [
         ({"interval_s": 0}, "autoscaling.interval_s"),
-        ({"policy": "keda"}, "autoscaling.policy"),
+        ({"policy": "vibes"}, "autoscaling.policy"),
         ({"work": {"target_utilisation": 1.1}}, "autoscaling.work.target_utilisation"),
         ({"prometheus_url": "localhost:9090"}, "autoscaling.prometheus_url"),
         ({"interval_s": 1, "pace": {"scale_down_window_s": 5000}}, "autoscaling"),

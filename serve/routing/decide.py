@@ -16,6 +16,7 @@ from serve.routing.observe import observe
 from serve.routing.policy import Choice, choose
 from serve.routing.reasons import sentence
 from serve.routing.records import Candidate, Decision, Language, Live, Mode, Observed, Request, TaskSource
+from serve.routing.shifts import NO_SHIFTS, Shifts, shifted
 from serve.routing.table import Need, table_of
 from serve.routing.tags import OTHER, normal
 
@@ -27,16 +28,28 @@ _TASKS = {task.value: task for task in Task}
 _NORWEGIAN = frozenset(("nb", "nn"))
 
 
-def decide(request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
+def decide(
+    request: Request, fleet: Fleet, live: Live, now: float, shifts: Shifts = NO_SHIFTS, uniform: float = 0.0
+) -> Decision:
     """The model for a request, with every candidate and the reason. `now` in seconds since the epoch.
+
+    `shifts` are those of the plan in force, `uniform` the conversation's number (`serve.routing.shifts.uniform_of`).
 
     `Decision.model` is None when no model may take it; `reason_code` then says why (`serve.routing.policy.REASONS`):
     `unknown_model` for a name that the fleet does not have.
     """
-    return decide_observed(observe(request), request, fleet, live, now)
+    return decide_observed(observe(request), request, fleet, live, now, shifts, uniform)
 
 
-def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Live, now: float) -> Decision:
+def decide_observed(
+    observed: Observed,
+    request: Request,
+    fleet: Fleet,
+    live: Live,
+    now: float,
+    shifts: Shifts = NO_SHIFTS,
+    uniform: float = 0.0,
+) -> Decision:
     """`decide` from what was observed of the text: of the request, its text and turns are not looked at again."""
     table = table_of(fleet)
     routing = fleet.routing
@@ -59,6 +72,8 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
         choice = choose(weighed, fleet.reference, floor, language_known=bool(need.languages))
         if choice.ranking:
             candidates = _cleared(candidates, choice.ranking) if choice.fallback else candidates
+        if shifts and request.hints.models is None:  # who names models chooses among them by price
+            choice = shifted(choice, shifts.get(language.tag, ()), uniform)
     else:
         choice, candidates = _named(target, mode, request, weighed, candidates, notes)
     model = choice.ranking[0] if choice.ranking else None
@@ -77,6 +92,7 @@ def decide_observed(observed: Observed, request: Request, fleet: Fleet, live: Li
         notes=tuple(notes),
         task=task,
         task_source=task_source,
+        shift=choice.shift,
     )
 
 

@@ -12,7 +12,8 @@ import msgspec
 from msgspec.structs import replace
 
 from serve.routing.decide import languages_of_text
-from serve.routing.records import Decision, Live, MeasuredPrice, ModelState, Observed, Request
+from serve.routing.records import Decision, Live, MeasuredPrice, ModelState, Observed, Request, Shift
+from serve.routing.shifts import NO_SHIFTS, Shifts
 
 # Raised when a reader of older entries would misread newer ones; fields that are only added do not raise it.
 SCHEMA = 1
@@ -63,6 +64,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     tenant: str = ""
     outcome: Outcome | None = None
     text: str | None = None
+    shifts: tuple[Shift, ...] = ()  # those in force for the language
+    uniform: float = 0.0  # the conversation's number, where there are shifts
 
 
 def states_of(live: Live, decision: Decision) -> dict[str, State]:
@@ -100,8 +103,11 @@ def entry_of(
     tenant: str,
     outcome: Outcome | None,
     with_text: bool = False,
+    shifts: Shifts = NO_SHIFTS,
+    uniform: float = 0.0,
 ) -> Entry:
-    """The entry of a decision that is settled."""
+    """The entry of a decision that is settled. `shifts` and `uniform` are what it was made with."""
+    there = tuple(shifts.get(decision.language.tag, ()))
     chosen = next((one for one in decision.candidates if one.model == decision.model), None)
     return Entry(
         v=SCHEMA,
@@ -120,6 +126,8 @@ def entry_of(
         tenant=tenant,
         outcome=outcome,
         text=request.text if with_text else None,
+        shifts=there,
+        uniform=uniform if there else 0.0,
     )
 
 
@@ -147,6 +155,11 @@ def live_of(entry: Entry) -> dict[str, ModelState]:
         )
         for model, state in entry.live.items()
     }
+
+
+def shifts_of(entry: Entry) -> Shifts:
+    """The shifts that an entry tells of, for `decide_observed`: those of its own language."""
+    return {entry.language: entry.shifts} if entry.shifts else NO_SHIFTS
 
 
 def _languages(entry: Entry) -> tuple[str, ...]:

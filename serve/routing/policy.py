@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serve.routing.candidates import Weighed
-from serve.routing.records import Rejection
+from serve.routing.records import Rejection, Shift
 
 CHEAPEST = "cheapest"
 ONLY_CANDIDATE = "only_candidate"
 EXACT = "exact"
 ALIAS = "alias"
+SHIFTED = "shifted"
 LANGUAGE_UNKNOWN = "language_unknown"
 LANGUAGE_FALLBACK = "language_fallback"
 LAST_RESORT = "last_resort"
@@ -21,12 +22,13 @@ NO_SUITABLE_MODEL = "no_suitable_model"
 UNHEALTHY = "unhealthy"
 NO_CAPACITY = "no_capacity"
 
-# Every code that `Decision.reason_code` can have, with its meaning. The first seven come with a model.
+# Every code that `Decision.reason_code` can have, with its meaning. The first eight come with a model.
 REASONS = {
     CHEAPEST: "the cheapest of several models that are good enough",
     ONLY_CANDIDATE: "the only model that is good enough",
     EXACT: "asked for by its id",
     ALIAS: "asked for by an alias",
+    SHIFTED: "good enough, and the autoscaler's plan moves a share of the cheapest one's load here",
     LANGUAGE_UNKNOWN: "the language is not known: the reference model, or the strongest that is up",
     LANGUAGE_FALLBACK: "no model that may answer covers the language: the reference model",
     LAST_RESORT: "nothing that covers the language is there, nor the reference model: the strongest that is up",
@@ -48,6 +50,7 @@ class Choice:
     ranking: tuple[str, ...]
     code: str
     fallback: bool = False
+    shift: Shift | None = None
 
 
 def choose(weighed: Sequence[Weighed], reference: str, floor: float, language_known: bool) -> Choice:

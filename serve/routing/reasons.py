@@ -17,7 +17,7 @@ def sentence(
     request: Request, reference: str, language: Language, candidates: Sequence[Candidate], choice: Choice
 ) -> str:
     """The reason of a choice: one line without control characters."""
-    return f"{_language(language)}: {_why(request, reference, candidates, choice)}"
+    return f"{_language(language)}: {_why(request, reference, language, candidates, choice)}"
 
 
 def _language(language: Language) -> str:
@@ -39,7 +39,7 @@ def _how(language: Language) -> str:
     return figure
 
 
-def _why(request: Request, reference: str, candidates: Sequence[Candidate], choice: Choice) -> str:
+def _why(request: Request, reference: str, language: Language, candidates: Sequence[Candidate], choice: Choice) -> str:
     if not choice.ranking:
         return _none(request, candidates, choice)
     chosen = choice.ranking[0]
@@ -50,6 +50,10 @@ def _why(request: Request, reference: str, candidates: Sequence[Candidate], choi
             tied = by_id[choice.ranking[1]].cost_usd == by_id[chosen].cost_usd
             what = "the least loaded of the cheapest" if tied else "the cheapest"
             return f"{chosen} is {what} of {len(choice.ranking)} models that are good enough ({cost})."
+        case policy.SHIFTED if choice.shift is not None:
+            share, source = choice.shift.share, choice.shift.source
+            away = f"{share:.0%} of what would go to {source} in {name(language.tag)}"
+            return f"{chosen} is good enough, and the autoscaler's plan moves {away} there ({cost})."
         case policy.ONLY_CANDIDATE:
             return f"{chosen} is the only model of {len(candidates)} that is good enough ({cost})."
         case policy.EXACT | policy.ALIAS:

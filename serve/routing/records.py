@@ -216,6 +216,14 @@ class Candidate(msgspec.Struct, frozen=True):
     quality_high: float | None = None
 
 
+class Shift(msgspec.Struct, frozen=True, rename={"source": "from"}):
+    """A share (above 0, at most 1) of what would go to `source` in one language that goes to `to`: the plan's."""
+
+    source: str
+    to: str
+    share: float
+
+
 class Decision(msgspec.Struct, frozen=True):
     """The choice and everything that it followed from. `model` is None when no model may take the request."""
 
@@ -233,3 +241,4 @@ class Decision(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     task: Task | None = None  # None: nothing speaks clearly; the mean of the generative tasks counts
     task_source: TaskSource = TaskSource.NONE
+    shift: Shift | None = None  # of the plan, by which `model` was chosen

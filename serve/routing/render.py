@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import to_builtins
+
 from serve.routing.reasons import usd
 from serve.routing.records import Candidate, Decision
 from serve.routing.tags import name
@@ -31,6 +33,7 @@ def decision_dict(decision: Decision) -> dict[str, Any]:
         "reason": decision.reason,
         "reason_code": decision.reason_code,
         "fallback": decision.fallback,
+        "shift": None if decision.shift is None else to_builtins(decision.shift),
         "ranking": list(decision.ranking),
         "candidates": [_candidate(one) for one in decision.candidates],
         "notes": list(decision.notes),

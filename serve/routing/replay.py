@@ -8,7 +8,7 @@ from typing import Any
 
 from serve.fleet.description import Fleet
 from serve.routing.decide import decide_observed
-from serve.routing.log import Entry, live_of
+from serve.routing.log import Entry, live_of, shifts_of
 from serve.routing.sums import Sums
 
 NOBODY = "(none)"
@@ -50,7 +50,9 @@ class Replay:
 
     def add(self, entry: Entry) -> None:
         """One logged decision."""
-        decision = decide_observed(entry.observed, entry.request, self._fleet, live_of(entry), entry.at)
+        decision = decide_observed(
+            entry.observed, entry.request, self._fleet, live_of(entry), entry.at, shifts_of(entry), entry.uniform
+        )
         chosen = next((one for one in decision.candidates if one.model == decision.model), None)
         cost, quality = (chosen.cost_usd, chosen.quality) if chosen else (0.0, None)
         for both in (self.total, self.languages[entry.language]):

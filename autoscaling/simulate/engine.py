@@ -1,9 +1,16 @@
-"""One replica, step by step, as vLLM schedules: continuous batching, chunked prefill, KV room, preemption.
+"""One replica, step by step, as vLLM's V1 scheduler does it: continuous batching, chunked prefill, preemption.
 
 Every step gives a token to each sequence that decodes, and reads prompts with what is left of the token budget, first
-come first served. A prompt is begun when it fits the free KV cache; nothing is reserved for its answer, so that a full
-cache preempts the youngest sequence, which is read again from its beginning (recomputation). Steps take what the
-roofline says.
+come first served. The KV cache is dealt out in blocks of 16 tokens, as they are computed; a prompt is begun when all of
+it fits what is free, nothing is reserved for its answer, and nothing is kept back (`scheduler_reserve_full_isl` and a
+`watermark` of 0, vLLM 0.32's defaults). When a sequence needs a block and there is none, the youngest sequence gives
+its own back and is first in the queue again, to be read anew with what it has written (recomputation); no prompt is
+begun in such a step. Steps take what the roofline says.
+
+What vLLM does and this does not: it finds blocks of preempted sequences in its prefix cache where nobody has taken them
+meanwhile, and with asynchronous scheduling it frees the blocks of an ended sequence a step late.
+
+While sequences only decode, nothing happens until one ends: those steps are summed up in closed form.
 """
 
 from __future__ import annotations
@@ -11,24 +18,33 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from autoscaling.capacity.roofline import Roofline
+from autoscaling.simulate.steps import Steps
 from autoscaling.simulate.traces import Arrival
 
-# vLLM keeps this share of its blocks free when it begins a prompt (`watermark` of its block manager).
-WATERMARK = 0.01
+# vLLM's block size on GPUs.
+BLOCK_TOKENS = 16
 
 
 @dataclass(slots=True)
 class Request:
-    """One request on its way. Times in seconds; `first_s` and `end_s` are NaN until they come."""
+    """One request on its way. Times in seconds; `first_s` and `end_s` are NaN until they come.
+
+    `prompt` and `output` are at least one token; an engine cuts an answer where its context ends.
+    """
 
     arrival: Arrival
     first_s: float = math.nan
     end_s: float = math.nan
-    written: int = 0  # tokens that the client has
+    written: int = 0  # tokens that the client has, known when the request enters or leaves the batch
     preemptions: int = 0
+    paused_s: float = math.nan  # when it was preempted last
+    prompt: int = field(init=False)
+    output: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt, self.output = max(self.arrival.prompt, 1), max(self.arrival.output, 1)
 
     @property
     def ttft_s(self) -> float:
@@ -38,38 +54,63 @@ class Request:
     @property
     def itl_s(self) -> float:
         """Mean inter-token latency; 0 for an answer of one token."""
-        return (self.end_s - self.first_s) / (self.arrival.output - 1) if self.arrival.output > 1 else 0.0
+        return (self.end_s - self.first_s) / (self.output - 1) if self.output > 1 else 0.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """What engines have done; several may share one. Whoever reads `answered` and `ended` empties them.
+
+    `gaps` are times between two tokens of a stream, `gaps_within` those of at most `itl_s`.
+    """
+
+    itl_s: float = math.inf
+    answered: list[Request] = field(default_factory=list)  # had their first token
+    ended: list[Request] = field(default_factory=list)
+    read: int = 0  # tokens of prompts, again after a preemption
+    wrote: int = 0
+    gaps: int = 0
+    gaps_within: int = 0
+    preemptions: int = 0
 
 
 @dataclass(slots=True)
 class _Prefill:
     request: Request
-    prompt: int
-    left: int
+    tokens: int  # of the prompt, and of what was written before a preemption
+    read: int = 0
 
 
 class Engine:
-    """A replica that runs from `start_s` on. Not for several threads."""
+    """A replica that runs from `start_s` on. Not for several threads.
 
-    def __init__(self, roof: Roofline, kv_tokens: int, start_s: float) -> None:
-        self._roof = roof
-        self._kv = kv_tokens
-        self.now = start_s
-        self._step = 0
+    Time goes by in `until` only; a step that has begun by then is in flight, and nobody has its tokens yet. `open` is
+    how many requests it has, and does not change before `quiet_s` unless one is submitted.
+    """
+
+    def __init__(self, steps: Steps, kv_tokens: int, start_s: float, progress: Progress | None = None) -> None:
+        self.progress = progress or Progress()
+        self.open = 0
+        self.quiet_s = math.inf
+        self._steps = steps
+        self._budget, self._sequences = steps.roof.layout.batched_tokens, steps.roof.layout.sequences
+        self._blocks = kv_tokens // BLOCK_TOKENS
+        self._held = 0  # blocks in use
+        self._now = start_s
         self._waiting: deque[Request] = deque()
-        self._prefills: deque[_Prefill] = deque()
-        self._ends: list[tuple[int, int, Request]] = []  # (step at which it ends, order, request): a heap
+        self._head: _Prefill | None = None  # a prompt that is read in part; the youngest of the batch
+        # By order of admission: request and base; in step s it holds base + s tokens.
+        self._decoding: dict[int, tuple[Request, int]] = {}
         self._order = 0
-        self._decoding: dict[int, tuple[int, int]] = {}  # by order: context when it began to decode, and that step
         self._context = 0  # tokens of all that decode
-        self._reading = 0  # tokens of prompts that are being read
-        self.worked_prompt = 0
-        self.worked_output = 0
-
-    @property
-    def open(self) -> int:
-        """Requests that it has."""
-        return len(self._waiting) + len(self._prefills) + len(self._decoding)
+        self._phases = [0] * BLOCK_TOKENS  # how many of them have a base of this remainder
+        self._ends: list[tuple[int, int]] = []  # (step, order): a heap; those that were preempted stay in it
+        # The step in flight: its number, end and time, the tokens it reads, the prompts that are whole after it.
+        self._step = 0
+        self._until_s = math.inf
+        self._took_s = 0.0
+        self._read = 0
+        self._whole: list[_Prefill] = []
 
     @property
     def waiting(self) -> int:
@@ -79,120 +120,238 @@ class Engine:
     @property
     def running(self) -> int:
         """Requests in the batch."""
-        return len(self._prefills) + len(self._decoding)
+        return self.open - len(self._waiting)
 
     @property
     def kv_use(self) -> float:
         """Share of the KV cache in use."""
-        return min((self._context + self._reading) / self._kv, 1.0)
+        return self._held / self._blocks
 
-    def submit(self, request: Request) -> None:
-        """Takes a request; it is looked at in the next step."""
+    @property
+    def context_tokens(self) -> int:
+        """Most tokens that a request may have: all of the KV cache."""
+        return self._blocks * BLOCK_TOKENS
+
+    def submit(self, request: Request, at_s: float) -> None:
+        """Takes a request at a time to which `until` has come; the next step looks at it.
+
+        An answer is cut where the context ends. Raises ValueError: the prompt leaves no room for an answer.
+        """
+        room = self.context_tokens - request.prompt
+        if room < 1:
+            raise ValueError(f"a prompt of {request.prompt} tokens and an answer in {self.context_tokens} of KV cache")
+        request.output = min(request.output, room)
         if not self.open:
-            self.now = max(self.now, request.arrival.at_s)
+            # An empty step, so that whatever else comes at this very moment is in the same batch.
+            self._until_s = self._now = max(self._now, at_s)
+        self.open += 1
         self._waiting.append(request)
+        self.quiet_s = self._until_s
 
-    def until(self, at_s: float) -> list[Request]:
-        """Runs until `at_s` or a step beyond; the requests that ended."""
-        ended: list[Request] = []
-        while self.now < at_s and self.open:
-            self._one_step(ended)
-        self.now = max(self.now, at_s) if not self.open else self.now
-        return ended
+    def until(self, at_s: float) -> None:
+        """Does all steps that end before `at_s`, and begins the next one."""
+        if self._until_s >= at_s:
+            return
+        while self._until_s < at_s:
+            self._end_step()
+            if not self.open:
+                self._until_s = self.quiet_s = math.inf
+                return
+            if not self._waiting and self._head is None:
+                self._leap(at_s)
+            self._begin_step()
+        self.quiet_s = self._quiet_until()
 
     def abandon(self) -> list[Request]:
         """Ends at once, as a replica that dies; the requests that it had, oldest first."""
-        left = [*(one for _, order, one in sorted(self._ends, key=lambda e: e[1]) if order in self._decoding)]
-        left += [one.request for one in self._prefills]
+        left = [request for request, _ in self._decoding.values()]
+        left += [one.request for one in self._whole]
+        left += [self._head.request] if self._head else []
         left += self._waiting
-        self._waiting.clear()
-        self._prefills.clear()
-        self._decoding.clear()
-        self._ends.clear()
-        self._context = self._reading = 0
+        for parts in (self._decoding, self._whole, self._waiting, self._ends):
+            parts.clear()
+        self._head = None
+        self._phases = [0] * BLOCK_TOKENS
+        self.open = self._held = self._context = self._read = 0
+        self._until_s = self.quiet_s = math.inf
         return left
 
-    def _one_step(self, ended: list[Request]) -> None:
-        decoding = len(self._decoding)
-        context = self._context / decoding if decoding else 0.0
-        read, pairs, done = self._schedule(decoding)
-        self.now += self._roof.step_s(decoding, context, read, pairs / read if read else 0.0)
+    def _begin_step(self) -> None:
+        """Gives out the tokens of the next step, and says when it ends."""
         self._step += 1
+        preempted = self._make_room()
+        decoding = len(self._decoding)
         self._context += decoding
-        self.worked_output += decoding
-        self.worked_prompt += read
-        while self._ends and self._ends[0][0] <= self._step:
-            _, order, request = heapq.heappop(self._ends)
-            if order in self._decoding:
-                self._leave(order)
-                request.end_s, request.written = self.now, request.arrival.output
-                ended.append(request)
-        for prefill in done:
-            self._begin(prefill, ended)
-        while self._context + self._reading > self._kv and len(self._decoding) > 1:
-            self._preempt()
+        pairs = 0.0
+        self._read = 0
+        if not preempted:
+            budget = self._budget - decoding
+            while budget > 0 and (self._head or self._admit(decoding)):
+                head = self._head
+                assert head is not None
+                chunk = min(head.tokens - head.read, budget)
+                budget -= chunk
+                # A token attends to all before it: on average, to half the chunk and what was read earlier.
+                pairs += chunk * (2 * head.read + chunk)
+                self._held += _blocks(head.read + chunk) - _blocks(head.read)
+                self._read += chunk
+                head.read += chunk
+                if head.read == head.tokens:
+                    self._whole.append(head)
+                    self._head = None
+        self._took_s = self._steps.step_s(decoding, self._context, self._read, pairs)
+        self._until_s = self._now + self._took_s
 
-    def _schedule(self, decoding: int) -> tuple[int, float, list[_Prefill]]:
-        """Prompt tokens that this step reads, those times the lengths of their prompts, and prompts that are whole."""
-        budget = self._roof.layout.batched_tokens - decoding
-        read, pairs = 0, 0.0
-        done: list[_Prefill] = []
-        self._admit(decoding)
-        while budget > 0 and self._prefills:
-            head = self._prefills[0]
-            chunk = min(head.left, budget)
-            head.left -= chunk
-            budget -= chunk
-            read += chunk
-            pairs += chunk * head.prompt
-            if head.left:
+    def _make_room(self) -> bool:
+        """Takes the blocks that this step's sequences need; whether the youngest had to give theirs back for it."""
+        preempted = False
+        while True:
+            needed = self._phases[(1 - self._step) % BLOCK_TOKENS]
+            head = self._head
+            if head:
+                chunk = min(head.tokens - head.read, self._budget - len(self._decoding))
+                needed += _blocks(head.read + chunk) - _blocks(head.read)
+            if self._held + needed <= self._blocks:
                 break
-            done.append(self._prefills.popleft())
-            self._admit(decoding + len(done))
-        return read, pairs, done
-
-    def _admit(self, decoding: int) -> None:
-        """Begins the next prompt where no other is being read, and it fits."""
-        if self._prefills or not self._waiting or decoding >= self._roof.layout.sequences:
-            return
-        request = self._waiting[0]
-        # What it has written before it was preempted is read again.
-        prompt = max(request.arrival.prompt, 1) + request.written
-        free = self._kv - self._context - self._reading
-        if prompt > free - WATERMARK * self._kv and (self._decoding or self._reading):
-            return
-        self._waiting.popleft()
-        self._reading += prompt
-        self._prefills.append(_Prefill(request, prompt, prompt))
-
-    def _begin(self, prefill: _Prefill, ended: list[Request]) -> None:
-        """A prompt is read: its next token is there."""
-        request = prefill.request
-        self._reading -= prefill.prompt
-        self.worked_output += 1
-        if math.isnan(request.first_s):
-            request.first_s = self.now
-        request.written += 1
-        left = request.arrival.output - request.written
-        if left <= 0:
-            request.end_s = self.now
-            ended.append(request)
-            return
-        self._order += 1
-        self._decoding[self._order] = (prefill.prompt + 1, self._step)
-        self._context += prefill.prompt + 1
-        heapq.heappush(self._ends, (self._step + left, self._order, request))
-
-    def _leave(self, order: int) -> int:
-        """Takes a sequence out of the batch; the tokens that it wrote there."""
-        began, step = self._decoding.pop(order)
-        wrote = self._step - step
-        self._context -= began + wrote
-        return wrote
+            self._preempt()
+            preempted = True
+        self._held += self._phases[(1 - self._step) % BLOCK_TOKENS]
+        return preempted
 
     def _preempt(self) -> None:
-        order = max(self._decoding)
-        request = next(one for _, number, one in self._ends if number == order)
-        request.written += self._leave(order)
+        if self._head:
+            request = self._head.request
+            self._held -= _blocks(self._head.read)
+            self._head = None
+        else:
+            order = next(reversed(self._decoding))
+            request, base = self._decoding[order]
+            request.written = base + self._step - request.prompt
+            self._leave(order, self._step - 1)
+        if request.written:
+            request.paused_s = self._now
         request.preemptions += 1
+        self.progress.preemptions += 1
         self._waiting.appendleft(request)
+
+    def _admit(self, decoding: int) -> bool:
+        """Begins the next prompt, where there is one and it fits."""
+        if not self._waiting or decoding + len(self._whole) >= self._sequences:
+            return False
+        request = self._waiting[0]
+        tokens = request.prompt + request.written
+        if self._held + _blocks(tokens) > self._blocks:
+            return False
+        self._waiting.popleft()
+        self._head = _Prefill(request, tokens)
+        return True
+
+    def _end_step(self) -> None:
+        """Everyone has the tokens of the step in flight."""
+        self._now = self._until_s
+        step, progress = self._step, self.progress
+        self._wrote(len(self._decoding), self._took_s)
+        progress.read += self._read
+        while self._ends and self._ends[0][0] <= step:
+            order = heapq.heappop(self._ends)[1]
+            if order in self._decoding:
+                request = self._decoding[order][0]
+                self._leave(order, step)
+                self._end(request)
+        for prefill in self._whole:
+            self._decode(prefill)
+        self._whole.clear()
+        self._read = 0
+
+    def _decode(self, prefill: _Prefill) -> None:
+        """A prompt is read: its next token is there."""
+        request, progress = prefill.request, self.progress
+        request.written += 1
+        progress.wrote += 1
+        if request.written == 1:
+            request.first_s = self._now
+            progress.answered.append(request)
+        else:
+            progress.gaps += 1
+            progress.gaps_within += self._now - request.paused_s <= progress.itl_s
+        if request.written >= request.output:
+            self._held -= _blocks(prefill.tokens)
+            self._end(request)
+            return
+        self._order += 1
+        base = prefill.tokens - self._step
+        self._decoding[self._order] = (request, base)
+        self._phases[base % BLOCK_TOKENS] += 1
+        self._context += prefill.tokens
+        heapq.heappush(self._ends, (self._step + request.output - request.written, self._order))
+
+    def _leave(self, order: int, step: int) -> None:
+        """Takes a sequence out of the batch, with what it held in that step."""
+        _, base = self._decoding.pop(order)
+        self._phases[base % BLOCK_TOKENS] -= 1
+        self._context -= base + step
+        self._held -= _blocks(base + step)
+
+    def _end(self, request: Request) -> None:
+        request.written, request.end_s = request.output, self._now
+        self.open -= 1
+        self.progress.ended.append(request)
+
+    def _wrote(self, tokens: int, gap_s: float) -> None:
+        progress = self.progress
+        progress.wrote += tokens
+        progress.gaps += tokens
+        if gap_s <= progress.itl_s:
+            progress.gaps_within += tokens
+
+    def _leap(self, at_s: float) -> None:
+        """Does the steps in which nothing but decoding happens: they end before `at_s`, before any sequence does, and
+        need no more blocks than are free."""
+        decoding = len(self._decoding)
+        count = self._next_end() - self._step - 1
+        count = min(count, (self._blocks - self._held) // decoding * BLOCK_TOKENS)
+        if count < 1:
+            return
+        # Step j of these takes first + j x more.
+        more = self._steps.gather_s * decoding
+        first = self._steps.batch_s(decoding) + self._steps.gather_s * self._context
+        slope = first + more / 2
+        left = at_s - self._now
+        count = min(count, int((math.sqrt(slope * slope + 2 * more * left) - slope) / more))
+        while count > 0 and self._now + count * (slope + more * count / 2) >= at_s:
+            count -= 1
+        if count < 1:
+            return
+        self._now += count * (slope + more * count / 2)
+        whole, rest = divmod(count, BLOCK_TOKENS)
+        self._held += whole * decoding
+        self._held += sum(self._phases[-(self._step + j) % BLOCK_TOKENS] for j in range(rest))
+        self._step += count
+        self._context += decoding * count
+        self.progress.wrote += decoding * count
+        self.progress.gaps += decoding * count
+        within = (self.progress.itl_s - first) / more
+        self.progress.gaps_within += decoding * int(min(max(within, 0), count))
+
+    def _next_end(self) -> int:
+        """The step at which the next sequence ends; only while some decode."""
+        while self._ends[0][1] not in self._decoding:
+            heapq.heappop(self._ends)
+        return self._ends[0][0]
+
+    def _quiet_until(self) -> float:
+        """When the next request may end, if none comes."""
+        decoding = len(self._decoding)
+        if self._waiting or self._head or self._whole or not decoding:
+            return self._until_s
+        count = self._next_end() - self._step
+        if count < 1 or self._held + decoding * (count // BLOCK_TOKENS + 1) > self._blocks:
+            return self._until_s
+        first = self._steps.batch_s(decoding) + self._steps.gather_s * self._context
+        more = self._steps.gather_s * decoding
+        # Less a microsecond: steps are summed up in another order here.
+        return self._until_s + count * (first + more * (count + 1) / 2) - 1e-6
+
+
+def _blocks(tokens: int) -> int:
+    return -(-tokens // BLOCK_TOKENS)

@@ -29,6 +29,7 @@ COMMANDS = {
     "replay": "serve.commands.replay",
     "evaluate": "serve.commands.evaluate",
     "plan": "serve.commands.plan",
+    "simulate": "serve.commands.simulate",
 }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
 from autoscaling.capacity.roofline import Roofline
-from autoscaling.capacity.sustained import Mix, Sustained, at_objectives
+from autoscaling.capacity.sustained import Mix, Sustained, at_objectives, sustained
 from serve.fleet import Engine, Fleet, Model, ModelCard, memory
 from serve.fleet.gpus import Gpu, gpus
 from serve.fleet.shapes import DEGREES, architecture, kv_room_tokens, shape_problems, usd_per_hour
@@ -166,6 +166,19 @@ def not_computable(model: Model) -> str | None:
     if architecture(model.card, engine) is None:
         return "its card has no architecture, from which memory and step times follow"
     return None
+
+
+def most_replicas(model: Model, windows: Iterable[tuple[float, Mix]], slo: Slo) -> float:
+    """How many replicas at full use the busiest of some windows (requests a second, and their mix) takes.
+
+    Raises ValueError for a model without a roofline.
+    """
+    most = 0.0
+    for requests_per_s, mix in windows:
+        if (done := sustained(model, mix, slo)) is None:
+            raise ValueError(f"{model.id}: {not_computable(model)}")
+        most = max(most, requests_per_s / done.requests_per_s)
+    return most
 
 
 def _size(

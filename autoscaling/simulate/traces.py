@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +77,15 @@ class Trace:
                 Window(w.start_s, w.seconds, w.requests_per_s * factor, w.cv, w.prompt, w.output) for w in self.windows
             ),
         )
+
+    def first(self, seconds: float) -> Trace:
+        """Its beginning, `seconds` long. Raises ValueError where nothing has begun by then."""
+        windows = tuple(
+            replace(w, seconds=min(w.seconds, seconds - w.start_s)) for w in self.windows if w.start_s < seconds
+        )
+        if not windows:
+            raise ValueError(f"{self.name}: nothing of it is within the first {seconds:g} s")
+        return Trace(self.name, windows, tuple(one for one in self.arrivals if one.at_s < seconds))
 
     def drawn(self, random: Random) -> Iterator[Arrival]:
         """Single requests: its own, or drawn so that rate, burstiness and mean lengths are each window's.

@@ -18,7 +18,7 @@ EXAMPLES = {path.stem: path for path in sorted((ROOT / "serve" / "fleet" / "exam
 
 
 def test_the_examples_are_there() -> None:
-    assert {"single-gpu", "8xh100", "overflow", "laptop"} <= set(EXAMPLES)
+    assert {"single-gpu", "8xh100", "overflow", "elastic", "laptop"} <= set(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

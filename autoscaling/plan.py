@@ -44,8 +44,9 @@ class ModelPlan:
     """One model's part of a plan.
 
     `needed` is what the policy asks for before bounds and pace, None where it could not see; `wanted` what is to run,
-    None where nobody knows how many there are: a policy gives it only where it has its own pace. `arriving`, `expected` and `capacity` are work in output tokens a
-    second: measured, planned for, and done by one replica. `blind` says which data is missing.
+    None where nobody knows how many there are: a policy gives it only where it has its own pace. `arriving`, `expected`
+    and `capacity` are work in output tokens a second: measured, planned for, and done by one replica. `blind` says
+    which data is missing.
     """
 
     model: str

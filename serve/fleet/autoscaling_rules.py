@@ -57,7 +57,7 @@ class HpaQueue(Frozen):
 
     waiting_per_replica: float = Field(
         default=5,
-        gt=0,
+        ge=0.001,
         le=1_000_000,
         description="`averageValue`. The HPA has no default; Google's guide for LLMs on GKE begins with 3 to 5.",
     )
@@ -68,7 +68,7 @@ class HpaConcurrency(Frozen):
 
     running_per_replica: float = Field(
         default=32,
-        gt=0,
+        ge=0.001,
         le=1_000_000,
         description="`averageValue`. The HPA has no default, and it depends on model, GPU and lengths: measure yours.",
     )
@@ -79,7 +79,7 @@ class Keda(Frozen):
 
     requests_per_s: float = Field(
         default=1,
-        gt=0,
+        ge=0.001,
         le=1_000_000,
         description="`threshold`: of one replica. KEDA has no default, and it depends on model, GPU and lengths.",
     )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from serve.fleet.autoscaling_kubernetes import Kubernetes
 from serve.fleet.autoscaling_rules import Rules
 from serve.fleet.base import Frozen, HttpUrl, PositiveSeconds
 
@@ -84,6 +85,26 @@ class Autoscaling(Frozen):
     work: Work = Work()
     pace: Pace = Pace()
     rules: Rules = Rules()
+    kubernetes: Kubernetes | None = Field(
+        default=None, description="Leadership by a Lease and memory in a ConfigMap, in place of `state_dir`: `{}` does."
+    )
+
+    @model_validator(mode="after")
+    def _one_memory(self) -> Autoscaling:
+        if self.kubernetes is None:
+            return self
+        if self.state_dir is not None:
+            raise ValueError(
+                f"both state_dir ({self.state_dir!r}) and kubernetes: leader and memory are a Lease and a ConfigMap, "
+                "or a lock and a file: give one of them"
+            )
+        deadline, duration = self.kubernetes.renew_deadline_s, self.kubernetes.duration_s
+        if deadline + self.timeout_s > duration:
+            raise ValueError(
+                f"kubernetes.renew_deadline_s ({deadline:g}) + timeout_s ({self.timeout_s:g}) must be at most "
+                f"kubernetes.duration_s ({duration}): what a leader has begun ends before another leads"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> Autoscaling:

@@ -85,5 +85,21 @@ HostName = Annotated[
 
 EnvName = Annotated[str, _pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "an environment variable: letters, digits, underscores")]
 
+# RFC 1123, as the API server checks the names of objects (subdomains) and of namespaces (labels).
+KubernetesName = Annotated[
+    str,
+    _pattern(
+        r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        "a Kubernetes name: at most 253 lower-case letters, digits, dots and dashes, a letter or digit at both ends",
+    ),
+]
+Namespace = Annotated[
+    str,
+    _pattern(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "a namespace: at most 63 lower-case letters, digits and dashes, a letter or digit at both ends",
+    ),
+]
+
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Usd = Annotated[float, Field(ge=0, le=1_000_000)]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from serve.fleet.autoscaling_kubernetes import RayServiceRef
 from serve.fleet.base import EnvName, Frozen, HttpUrl, PositiveSeconds
 
 # Flags that follow from other fields: stated twice, they could contradict each other.
@@ -140,6 +141,11 @@ class Cluster(Frozen):
     token_file: str | None = Field(
         default=None,
         description="Absolute path of a file with that token, read before each call: secrets are renewed in place.",
+    )
+    rayservice: RayServiceRef | None = Field(
+        default=None,
+        description="The RayService whose active cluster this is, for the autoscaler (`autoscaling.kubernetes`): it "
+        "finds the dashboard there in place of `dashboard_url`, and without token_env and token_file the token too.",
     )
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from serve.errors import DescriptionError, Problem
-from serve.fleet import catalogue, evidence, evidence_files, yaml
+from serve.fleet import catalogue, evidence, evidence_files, rayservices, yaml
 from serve.fleet.base import Alias
 from serve.fleet.card import ModelCard
 from serve.fleet.description import Fleet, FleetFile, Model, ModelEntry
@@ -66,6 +66,7 @@ def resolve(raw: Any, source: str, folder: Path | None = None) -> Fleet:
     absent = {str(name) for index, entry in _raw_entries(raw) if index not in models for name in _claims(entry)}
     aliases = _names(file, models, absent, problems)
     reference = _reference(file, list(models.values()), absent, problems)
+    problems.extend(rayservices.problems(file, models.values(), absent))
     if problems or reference is None:
         raise DescriptionError(source, sorted(problems, key=lambda problem: _position(problem, list(raw))))
     return Fleet(

@@ -317,7 +317,7 @@ class Engine:
         first = self._steps.batch_s(decoding) + self._steps.gather_s * self._context
         slope = first + more / 2
         left = at_s - self._now
-        count = min(count, int((math.sqrt(slope * slope + 2 * more * left) - slope) / more))
+        count = int(min(count, (math.sqrt(slope * slope + 2 * more * left) - slope) / more))
         while count > 0 and self._now + count * (slope + more * count / 2) >= at_s:
             count -= 1
         if count < 1:

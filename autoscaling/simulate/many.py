@@ -10,6 +10,7 @@ from typing import Final
 
 from autoscaling.policies import POLICIES, Static
 from autoscaling.policy import Policy
+from autoscaling.simulate.clairvoyant import Clairvoyant
 from autoscaling.simulate.conditions import Conditions
 from autoscaling.simulate.outcome import Outcome
 from autoscaling.simulate.run import World, simulate
@@ -46,8 +47,6 @@ class Job:
     def _made(self) -> Policy:
         if self.policy != CLAIRVOYANT:
             return POLICIES[self.policy]
-        from autoscaling.simulate.clairvoyant import Clairvoyant
-
         work = self.fleet.autoscaling.work
         return Clairvoyant(self.traffic, self.fleet, self.conditions.cold_start_s, work.target_utilisation)
 

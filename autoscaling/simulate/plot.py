@@ -103,25 +103,24 @@ def _load(axes: Any, course: Sequence[Minute], unit: float) -> None:
 
 
 def _policy(axes: Any, course: Sequence[Minute], unit: float, attainment: float, highest: int) -> None:
-    """Its replicas, and a mark for each minute that fell short, as large as many requests missed."""
+    """Its replicas, and a mark for each minute that fell short, as high as many requests missed."""
     at = [minute.at_s / unit for minute in course]
     axes.fill_between(at, [m.held for m in course], step="post", color=_HELD, linewidth=0, label="held, and paid")
-    axes.plot(at, [m.serving for m in course], drawstyle="steps-post", color=_SERVING, linewidth=1.1, label="serving")
-    axes.plot(
-        at, [m.wanted for m in course], drawstyle="steps-post", color=_PLAN, linewidth=0.7, linestyle=":", label="plan"
-    )
+    steps = {"drawstyle": "steps-post"}
+    axes.plot(at, [m.serving for m in course], color=_SERVING, linewidth=1.7, label="serving", **steps)
+    axes.plot(at, [m.wanted for m in course], color=_PLAN, linewidth=0.6, label="plan", **steps)
     short = short_minutes(course, attainment)
     most = max((missed(minute) for minute in short), default=1.0)
-    axes.scatter(
+    # A strip below zero; the least mark is a fifth of it, so that it is seen.
+    bottom, strip = -0.16 * highest, 0.12 * highest
+    axes.vlines(
         [(minute.at_s + MINUTE_S / 2) / unit for minute in short],
-        [-0.06 * highest] * len(short),
-        s=[4 + 40 * missed(minute) / most for minute in short],
-        marker="|",
+        bottom,
+        [bottom + strip * max(missed(minute) / most, 0.2) for minute in short],
         color=_MISSED,
-        linewidths=0.9,
-        clip_on=False,
+        linewidth=1.0,
     )
-    axes.set_ylim(-0.12 * highest, 1.08 * highest)
+    axes.set_ylim(bottom, 1.08 * highest)
     axes.set_ylabel("replicas")
     axes.yaxis.get_major_locator().set_params(integer=True)
 
@@ -135,10 +134,8 @@ def _key(every: Sequence[Any], attainment: float) -> tuple[list[Any], list[str]]
     from matplotlib.lines import Line2D
 
     handles, labels = every[0].get_legend_handles_labels()
-    mark = Line2D([], [], color=_MISSED, marker="|", linestyle="none", markersize=6)
-    # Wide enough to be seen.
-    handles = [*handles, mark]
-    return handles, [*labels, f"minute below {attainment:.4g}"]
+    mark = Line2D([], [], color=_MISSED, marker="|", linestyle="none", markersize=7)
+    return [*handles, mark], [*labels, f"minute with less than {attainment:.4g} met; its height: how many missed"]
 
 
 def _heading(setting: Setting) -> str:

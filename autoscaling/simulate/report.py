@@ -222,7 +222,9 @@ def _worst_words(found: Sequence[Minute], seconds: float) -> str:
 def _time(seconds: float) -> str:
     if not isfinite(seconds):
         return "-"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:,.0f} s"
 
 
 def _finite(value: float) -> float | None:

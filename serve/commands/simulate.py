@@ -145,10 +145,7 @@ def _traffic(args: argparse.Namespace, fleet: Fleet) -> dict[str, Trace]:
         raise LocalError("--model says whose traffic --trace is; --traffic says it itself")
     pairs: list[tuple[str, Path]] = args.traffic or [(args.model or fleet.reference, args.trace)]
     if not args.model and not args.traffic and len(fleet.models) > 1:
-        others = len(fleet.models) - 1
-        _say(
-            f"the traffic is that of {fleet.reference}, the reference model; {others} other models have none (--model)"
-        )
+        _say(f"the traffic is that of {fleet.reference}, the reference model; other models have none (--model)")
     models = [_model(fleet, name) for name, _ in pairs]
     if len({model.id for model in models}) < len(models):
         raise LocalError("--traffic: a model is named twice")

@@ -44,6 +44,17 @@ def test_windows_last_until_the_next_one() -> None:
     assert trace.scaled(2).requests == 2 * trace.requests
 
 
+def test_the_beginning_of_a_trace_is_cut_out() -> None:
+    windows = parse("servegen", WINDOWS, "f.csv").first(700)
+    assert [(w.start_s, w.seconds) for w in windows.windows] == [(0, 600), (600, 100)]
+    assert windows.seconds == 700
+    single = parse("azure", REQUESTS, "f.csv").first(100)
+    assert [one.prompt for one in single.arrivals] == [374, 396]
+    assert single.seconds == 100
+    with pytest.raises(ValueError, match="nothing of it is within the first 0 s"):
+        single.first(0)
+
+
 def test_every_wrong_line_is_named() -> None:
     rows = [*WINDOWS, ["500", "1", "1", "1", "1"], ["1200", "x", "1", "1", "1"], ["1800", "-1", "1", "1", "1"]]
     with pytest.raises(DescriptionError) as refused:

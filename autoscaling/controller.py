@@ -8,14 +8,17 @@ import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoscaling import state_file
 from autoscaling.backoff import Backoff
 from autoscaling.bounds import Bounded
+from autoscaling.handover import after_gap
 from autoscaling.history import History
 from autoscaling.instruments import Instruments, Outcome
 from autoscaling.leader import Leader
-from autoscaling.plan import ModelPlan, scaled
+from autoscaling.memory import FileMemory, Memory, NoMemory, Unavailable
+from autoscaling.plan import ModelPlan, Plan, scaled
 from autoscaling.policies import POLICIES
 from autoscaling.prometheus import PATIENCE, Prometheus, Reader
 from autoscaling.prometheus import Round as Answers
@@ -25,6 +28,9 @@ from autoscaling.ray_serve import Application, Failed, RayServe
 from autoscaling.snapshot import Cause, Replicas, Snapshot
 from serve.fleet import Fleet, Model
 
+if TYPE_CHECKING:  # without it in the description, no Kubernetes client is loaded
+    from autoscaling.kubernetes.site import Site
+
 log = logging.getLogger("parlance.autoscaler")
 
 RAY_SERVE = "ray_serve"
@@ -32,10 +38,23 @@ RAY_SERVE = "ray_serve"
 LATE_ROUNDS = 3
 
 
-class Controller:
-    """One autoscaler, on one event loop. What blocks runs in threads; all state is the loop's."""
+def patience_s(fleet: Fleet) -> float:
+    """After how long without a whole round something hangs."""
+    settings = fleet.autoscaling
+    longest = (PATIENCE + 2 + len(scaled(fleet))) * settings.timeout_s
+    return max(LATE_ROUNDS * settings.interval_s, longest)
 
-    def __init__(self, fleet: Fleet, leader: Leader, state_dir: Path | None, dry_run: bool = False) -> None:
+
+class Controller:
+    """One autoscaler, on one event loop. What blocks runs in threads; all state is the loop's.
+
+    It keeps what it has seen in `state_dir`, or in the `site`'s memory; without both it forgets. A dry run leaves no
+    trace on a site.
+    """
+
+    def __init__(
+        self, fleet: Fleet, leader: Leader, state_dir: Path | None, dry_run: bool = False, site: Site | None = None
+    ) -> None:
         self.fleet = fleet
         self.dry_run = dry_run
         self.instruments = Instruments(fleet)
@@ -47,8 +66,13 @@ class Controller:
         self._prometheus, self._reader = Prometheus(fleet), Reader(fleet)
         timeout_s = fleet.autoscaling.timeout_s
         clusters = {model.cluster for model in self._models if model.cluster is not None}
-        self._clusters = {name: RayServe(fleet.clusters[name], timeout_s) for name in sorted(clusters)}
-        self._state = state_dir / state_file.NAME if state_dir is not None else None
+        self._site = site
+        self._clusters = {
+            name: RayServe(fleet.clusters[name], timeout_s, site.address(name) if site is not None else None)
+            for name in sorted(clusters)
+        }
+        self._memory = _memory(state_dir, site)
+        self._keeps = site is None or not dry_run
         self._history = History()
         self._backoff: dict[str, Backoff] = {}
         self._replicas: dict[str, Replicas] = {}  # the last that were known
@@ -58,9 +82,7 @@ class Controller:
     @property
     def late(self) -> bool:
         """Whether no whole round has ended for so long that something hangs."""
-        settings = self.fleet.autoscaling
-        longest = (PATIENCE + 2 + len(self._models)) * settings.timeout_s
-        return time.monotonic() - self._alive > max(LATE_ROUNDS * settings.interval_s, longest)
+        return time.monotonic() - self._alive > patience_s(self.fleet)
 
     async def run(self, stop: asyncio.Event) -> None:
         """A round an interval until `stop`; the one in progress ends first. A round that fails is logged."""
@@ -78,15 +100,15 @@ class Controller:
                     await stop.wait()
             except TimeoutError:
                 pass
-        self._leader.resign()
+        await self.end()
 
     async def step(self) -> bool:
         """One round if this process leads; whether it does."""
         leads = await asyncio.to_thread(self._leader.leads)
-        if leads and not self.leads:
-            self._take_over()
+        if leads and not self.leads and not await self._take_over():
+            leads = False  # the Lease is held, and the next round tries again
         elif self.leads and not leads:
-            log.warning("another autoscaler leads now")
+            log.warning("this autoscaler leads no more")
             self.last, self._looked, self._replicas = None, None, {}
         self.leads = leads
         self.instruments.leads(leads)
@@ -95,12 +117,27 @@ class Controller:
         self._alive = time.monotonic()
         return leads
 
-    def _take_over(self) -> None:
-        """What the leader before had seen counts: without it every replica would look unneeded."""
-        if self._state is not None:
-            self._history = state_file.load(self._state, time.time(), time.monotonic())
+    async def end(self) -> None:
+        """Keeps what was seen, and lets the next one lead at once."""
+        if self.leads and self.last is not None:
+            await self._save(now=True)
+        if self._site is not None:
+            await asyncio.to_thread(self._site.close)
+        await asyncio.to_thread(self._leader.resign)
+
+    async def _take_over(self) -> bool:
+        """What the leader before had seen counts: without it every replica would look unneeded. False: not yet."""
+        try:
+            history = await asyncio.to_thread(self._memory.load, time.time(), time.monotonic())
+        except Unavailable as error:
+            log.warning("%s", error)
+            return False
+        self._history = after_gap(history, time.monotonic(), LATE_ROUNDS * self.fleet.autoscaling.interval_s)
         past = max((len(model.rounds) for model in self._history.models.values()), default=0)
         log.info("this autoscaler leads; %d rounds are known", past)
+        if self._site is not None and not self.dry_run:
+            self._site.took_over()
+        return True
 
     async def _round(self) -> None:
         began = time.monotonic()
@@ -115,11 +152,12 @@ class Controller:
         for model in self._models:
             app = _application(found, model)
             done[model.id] = await self._apply(plan.models[model.id], model, app)
+        problems += await self._workers(plan, snapshot, found)
         self._count(snapshot)
         self._history, ended = self._history.after(snapshot, plan, self.fleet)
         for name, took in ended.items():
             self.instruments.started(name, took)
-        self._save()
+        await self._save(now=any(one.outcome is Outcome.APPLIED for one in done.values()))
         wall = time.time()
         seconds = time.monotonic() - began
         self._sampled(answers, all(not isinstance(state, Failed) for state in states), wall)
@@ -129,6 +167,8 @@ class Controller:
         if said and (self.last is None or self.last.problems != said):
             log.warning("%s", "; ".join(said))
         self.last = Published(wall, plan, snapshot, done, seconds, said)
+        if self._site is not None and not self.dry_run:
+            self._site.report(self.last)
 
     def _snapshot(self, now: float, answers: Answers, found: Mapping[str, dict[str, Application] | Failed]) -> Snapshot:
         models = {}
@@ -160,6 +200,8 @@ class Controller:
         backoff = self._backoff.get(model.id, Backoff())
         if app.replicas.changing or time.monotonic() < backoff.until:
             return Done(Outcome.DEFERRED)
+        if not await asyncio.to_thread(self._leader.leads):  # a round may take longer than a Lease lasts
+            return Done(Outcome.DEFERRED, "the lead was lost within the round")
         assert model.cluster is not None  # every engine has one
         try:
             await asyncio.to_thread(self._clusters[model.cluster].scale, app, plan.wanted)
@@ -185,12 +227,23 @@ class Controller:
             self.instruments.sampled(source.value, answers.sampled(source))
         self.instruments.sampled(RAY_SERVE, wall if serve and self._clusters else None)
 
-    def _save(self) -> None:
-        if self._state is not None:
-            try:
-                state_file.save(self._state, self._history, time.time(), time.monotonic())
-            except OSError as error:
-                log.warning("%s cannot be written, a restart would forget: %s", self._state, error.strerror)
+    async def _workers(
+        self, plan: Plan, snapshot: Snapshot, found: Mapping[str, dict[str, Application] | Failed]
+    ) -> list[str]:
+        """Worker groups of KubeRay follow the plan; what went wrong."""
+        if self._site is None or self.dry_run or not await asyncio.to_thread(self._leader.leads):
+            return []
+        return await asyncio.to_thread(self._site.workers, plan, snapshot, found)
+
+    async def _save(self, *, now: bool) -> None:
+        if self._keeps:
+            await asyncio.to_thread(self._memory.save, self._history, time.time(), time.monotonic(), now=now)
+
+
+def _memory(state_dir: Path | None, site: Site | None) -> Memory:
+    if site is not None:
+        return site.memory
+    return FileMemory(state_dir / state_file.NAME) if state_dir is not None else NoMemory()
 
 
 def _applications(cluster: RayServe) -> dict[str, Application] | Failed:

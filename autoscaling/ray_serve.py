@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,39 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One application: its only deployment, its replicas, and the ids of those that run."""
+    """One application: its only deployment, its replicas, and the ids of those that run.
+
+    `places` are the names (KubeRay's pods) and addresses of nodes where a replica is that has not stopped; `unplaced`:
+    one has no node yet.
+    """
 
     name: str
     deployment: str
     replicas: Replicas
     running: tuple[str, ...]
+    places: frozenset[str] = frozenset()
+    unplaced: bool = False
 
 
 class RayServe:
-    """One cluster's Ray Serve. Every call blocks for at most `timeout_s`."""
+    """One cluster's Ray Serve. Every call blocks for at most `timeout_s`.
 
-    def __init__(self, cluster: Cluster, timeout_s: float) -> None:
+    `address`, where there is one, finds the dashboard's URL and token anew before `applications`, or raises Failed;
+    `scale` goes to the dashboard that told of the application.
+    """
+
+    def __init__(
+        self, cluster: Cluster, timeout_s: float, address: Callable[[], tuple[str, str]] | None = None
+    ) -> None:
         self.url = cluster.dashboard_url.rstrip("/")
+        self._address, self._found = address, ""
         self._cluster = cluster
         self._timeout_s = timeout_s
 
     def applications(self) -> dict[str, Application]:
         """Every application that has a deployment, by name. Raises Failed."""
+        if self._address is not None:
+            self.url, self._found = self._address()
         answer = self._call("GET", "/api/serve/applications/")
         try:
             found = {name: application(name, entry) for name, entry in json.loads(answer)["applications"].items()}
@@ -81,7 +96,7 @@ class RayServe:
             except (OSError, UnicodeError) as error:
                 raise Failed(f"token_file {cluster.token_file} cannot be read: {error}") from error
             return _sendable(token, f"token_file {cluster.token_file}")
-        return ""
+        return _sendable(self._found, f"the secret of {self.url}") if self._found else ""
 
 
 def _sendable(text: str, where: str) -> str:
@@ -102,6 +117,7 @@ def application(name: str, entry: Mapping[str, Any]) -> Application | None:
         return None
     deployment = deployments[0]
     states = [replica["state"] for replica in deployment["replicas"]]
+    present = [r for one in deployments for r in one["replicas"] if r["state"] != "STOPPED"]
     scaled = deployment["status"] in ("UPSCALING", "DOWNSCALING")
     changing = deployment["status"] == "UPDATING" or (entry["status"] in _NOT_SETTLED and not scaled)
     return Application(
@@ -115,6 +131,8 @@ def application(name: str, entry: Mapping[str, Any]) -> Application | None:
             changing=changing,
         ),
         running=tuple(str(r["replica_id"]) for r in deployment["replicas"] if r["state"] in RUNNING),
+        places=frozenset(str(r[key]) for r in present for key in ("node_instance_id", "node_ip") if r.get(key)),
+        unplaced=any(not r.get("node_ip") for r in present),
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from autoscaling.controller import Controller
+from autoscaling.controller import Controller, patience_s
 from autoscaling.leader import Alone, FileLock
 from autoscaling.published import as_json
 from serve.errors import LocalError
@@ -88,15 +88,33 @@ def run(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
 def once(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
     """One round, printed. Raises LocalError where another autoscaler leads."""
     controller = _controller(fleet, state_dir, dry_run)
-    if not asyncio.run(controller.step()):
-        raise LocalError(f"another autoscaler leads: it holds {state_dir}/{LOCK}")
+    if not asyncio.run(_one_round(controller)):
+        raise LocalError(f"no round: another autoscaler leads, or it cannot be known ({_by_what(fleet, state_dir)})")
     sys.stdout.buffer.write(msgspec.json.format(plan_of(controller), indent=2) + b"\n")
     sys.stdout.flush()
     return 0
 
 
+async def _one_round(controller: Controller) -> bool:
+    try:
+        return await controller.step()
+    finally:
+        await controller.end()
+
+
+def _by_what(fleet: Fleet, state_dir: Path | None) -> str:
+    settings = fleet.autoscaling.kubernetes
+    return f"the Lease {settings.lease}" if settings is not None else f"it holds {state_dir}/{LOCK}"
+
+
 def _controller(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> Controller:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if fleet.autoscaling.kubernetes is not None:
+        from autoscaling.kubernetes.site import open_site
+
+        site = open_site(fleet, fleet.autoscaling.kubernetes, patience_s(fleet))
+        # Who changes nothing must not keep from leading who does.
+        return Controller(fleet, Alone() if dry_run else site.lease, None, dry_run, site)
     leader = FileLock(state_dir / LOCK) if state_dir is not None else Alone()
     return Controller(fleet, leader, state_dir, dry_run)
 

@@ -59,7 +59,7 @@ class Api:
         return self.call("POST", path, dict(body))
 
     def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Writes an object; where its `resourceVersion` is not the last one, the conflict is refused. Raises Refused."""
+        """Writes an object; one whose `resourceVersion` is not the last is refused as a conflict. Raises Refused."""
         return self.call("PUT", path, dict(body))
 
     def patch(self, path: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -139,5 +139,5 @@ def name_of(identity: str | None) -> str:
 
 
 def micro_time(wall: float) -> str:
-    """Seconds since the epoch as a MicroTime: RFC 3339 in UTC, always with six digits, which the API server asks for."""
+    """Seconds since the epoch as a MicroTime: RFC 3339 in UTC, with six digits always, as the API server asks."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""Leadership by a Lease (coordination.k8s.io/v1), renewed by a thread of its own: rounds may take longer than it lasts."""
+"""Leadership by a Lease (coordination.k8s.io/v1), renewed by a thread: a round may take longer than a Lease lasts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def clock() -> float:
 class Lease:
     """Leads while it holds the Lease.
 
-    Nobody who stopped asking leads: after `patience_s` without a question the Lease is let go, so that a controller that
-    hangs is not kept in office by its own thread.
+    Nobody who stopped asking leads: after `patience_s` without a question the Lease is let go, so that a controller
+    that hangs is not kept in office by its own thread.
     """
 
     def __init__(self, api: Api, settings: Kubernetes, patience_s: float) -> None:
@@ -35,7 +35,7 @@ class Lease:
         self.name = settings.lease
         self._api, self._settings, self._patience_s = api, settings, patience_s
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{api.namespace}/leases"
-        self._path = f"{self._collection}/{settings.lease}"
+        self.path = f"{self._collection}/{settings.lease}"
         self._election = Election(self.identity, settings.duration_s, settings.renew_deadline_s)
         self._lock = threading.Lock()  # around the election's state; no call is made under it
         self._asked = clock()
@@ -132,7 +132,7 @@ class Lease:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            return self._api.get(self._path)
+            return self._api.get(self.path)
         except Refused as error:
             if error.missing:
                 return None
@@ -151,7 +151,7 @@ class Lease:
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": head, "spec": spec}
             self._api.create(self._collection, body)
         else:
-            self._api.replace(self._path, {**found, "spec": {**(found.get("spec") or {}), **spec}})
+            self._api.replace(self.path, {**found, "spec": {**(found.get("spec") or {}), **spec}})
 
     def _tell(self, words: str) -> None:
         """Once, and not every two seconds."""

@@ -26,9 +26,10 @@ LABELS = {
     "basis": "list, average, marginal",
     "source": "serve.routing.records.LanguageSource",
     "outcome": "of decisions: stayed, moved, new; of requests: answered, refused, failed, left; of applied plans: "
-    "applied, unchanged, failed, dry_run, deferred",
-    "input": "what decisions rest on: fleet, keys, evidence, learnt, health; of the autoscaler: gateway, engines, "
-    "ray_serve",
+    "applied, unchanged, failed, dry_run, deferred; of held requests: woken, timeout, full, displaced, left, stopped",
+    "flaw": "unreachable, malformed, unknown_model, stale",
+    "input": "what decisions rest on: fleet, keys, evidence, learnt, health, plan; of the autoscaler: gateway, "
+    "engines, ray_serve",
     "state": "running, starting, draining",
     "bound": "min, max",
     "version": "of the package that runs",

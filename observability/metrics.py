@@ -9,6 +9,9 @@ WHOLE_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 
 # Our own work: the goal is 250 us a decision and 1 ms added to the first token.
 OWN_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 
+# A replica starts in 10 s (a small model, everything cached) to ten minutes (a node has to come first).
+WAKING_S = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
 
 def _counter(name: str, help_: str, *labels: str, unit: Unit = Unit.COUNT) -> Metric:
     return Metric(f"parlance_{name}", Kind.COUNTER, help_, labels, unit=unit)
@@ -63,6 +66,24 @@ EXPECTED_WAIT = _gauge(
     across="max",
 )
 
+# Models that sleep, and the autoscaler's plan.
+WAKING = _gauge("waking_requests", "Requests that are held until a replica of the model has started.", "model")
+WAKING_ENDED = _counter(
+    "waking_ends_total",
+    "Requests that wanted to be held while a replica starts, by how that ended: woken (a replica came), timeout, full "
+    "(no place was free), displaced (another tenant had fewer places), left (the client), stopped (the gateway).",
+    "model", "outcome",
+)  # fmt: skip
+WAKING_WAIT = _seconds(
+    "waking_wait_seconds", "How long requests were held, whichever way that ended.", WAKING_S, "model"
+)
+SHIFTS = _gauge("plan_shifts", "Shifts of load between models in force, of the autoscaler's plan.", across="max")
+PLAN_FLAWS = _counter(
+    "plan_flaws_total",
+    "Readings of the autoscaler's plan that were of no use to routing: unreachable, malformed, unknown_model, stale.",
+    "flaw",
+)
+
 # Time. TTFT by model and by language are two histograms: their product would be thousands of series that every scrape
 # writes out in the loop that serves requests.
 TTFT = _seconds(
@@ -91,8 +112,8 @@ DURATION = _seconds(
 )
 QUEUE = _seconds(
     "queue_seconds",
-    "From the decision until the request was on a connection to the engine that answered: connecting, failed attempts "
-    "and their back-off. Engines tell of their own queues.",
+    "From the decision until the request was on a connection to the engine that answered: connecting, failed attempts, "
+    "their back-off, and being held while a replica starts. Engines tell of their own queues.",
     (0.0001, 0.001, *TTFT_BOUNDS_S),
     "model",
 )
@@ -151,7 +172,7 @@ PRICE = _gauge(
 # Choices.
 REJECTIONS = _counter(
     "candidate_rejections_total",
-    "Models that were no candidate for a request, by the code of the reason.",
+    "Models that were no candidate for a request, or could not take one that named them, by the code of the reason.",
     "model", "code",
 )  # fmt: skip
 LANGUAGE_SOURCE = _counter("language_source_total", "Decisions by what the prompt's language was taken from.", "source")
@@ -195,7 +216,7 @@ ANSWER_TOKENS = _gauge(
 INPUT_TIME = _gauge(
     "input_timestamp_seconds",
     "When an input of decisions was last renewed: fleet and keys (read), evidence (the youngest that counts), learnt "
-    "(published), health (the probe of the model that was longest without one).",
+    "(published), health (the probe of the model that was longest without one), plan (made; the autoscaler's).",
     "input",
     unit=Unit.TIMESTAMP,
     across="min",
@@ -262,6 +283,7 @@ TENANTS = (
 )  # fmt: skip
 GATEWAY = (
     REQUESTS, ERRORS, ABORTS, RETRIES, KEY_REFUSALS, IN_FLIGHT, OPEN, OPEN_LIMIT, CONNECTIONS, HEALTHY, EXPECTED_WAIT,
+    WAKING, WAKING_ENDED, WAKING_WAIT, SHIFTS, PLAN_FLAWS,
     TTFT, LANGUAGE_TTFT, ITL, DURATION, QUEUE, DECISION, OVERHEAD,
     TOKENS, WORDS, COST, REFERENCE_COST, QUALITY_GIVEN_UP, QUALITY_KNOWN, PRICE,
     REJECTIONS, LANGUAGE_SOURCE, STICKINESS, REPLIES_CHECKED, WRONG_LANGUAGE,

@@ -7,10 +7,12 @@ from observability.dashboards.asking import (
     LANGUAGE,
     MODEL,
     age,
+    amount,
     average,
     buckets,
     each_second,
     largest,
+    percentile,
     percentiles,
     seen,
 )
@@ -44,7 +46,12 @@ def dashboard(_slo: Slo) -> Dashboard:
             Variable("model", (metrics.HEALTHY,), "model", "Model", "Models of the fleet."),
             Variable("language", (metrics.REQUESTS,), "language", "Language", "Languages read in the prompts."),
         ),
-        (Row("Choices", _choices()), Row("Deciding", _deciding()), Row("What decisions rest on", _inputs())),
+        (
+            Row("Choices", _choices()),
+            Row("Deciding", _deciding()),
+            Row("What decisions rest on", _inputs()),
+            Row("Models that sleep, and shifts of load", _autoscaler()),
+        ),
     )
 
 
@@ -183,5 +190,57 @@ def _inputs() -> tuple[Panel, ...]:
             scale=Scale.SECONDS,
             width=6,
             logarithmic=True,
+        ),
+    )
+
+
+def _autoscaler() -> tuple[Panel, ...]:
+    nobody = "no model may sleep"
+    return (
+        Panel(
+            "waking",
+            "Requests held for a replica",
+            "Requests for a model without a replica, held until one has started (`gateway.waking`). Long above 0 while "
+            "Autoscaling shows no replica starting: the autoscaler is blind or at its bounds.",
+            (Query(amount(metrics.WAKING, "model", **MODEL), "{{model}}"),),
+            width=6,
+            empty=nobody,
+        ),
+        Panel(
+            "waking-ends",
+            "How that ended",
+            "woken: a replica came. timeout: it takes longer than `waking.max_wait_s`; raise it, or keep a replica "
+            "(`replicas.min: 1`). full and displaced: more requests than places; clients try again.",
+            (Query(seen(metrics.WAKING_ENDED, "model", "outcome", **MODEL), "{{model}}: {{outcome}}"),),
+            scale=Scale.PER_SECOND,
+            width=6,
+            empty="no request was held",
+        ),
+        Panel(
+            "waking-wait",
+            "Held for, p95",
+            "How long requests were held, by model: what a cold start costs those who meet it.",
+            (Query(percentile(0.95, metrics.WAKING_WAIT, "model", **MODEL), "{{model}}"),),
+            width=6,
+            empty="no request was held",
+        ),
+        Panel(
+            "shifts",
+            "Shifts of load in force",
+            "Of the autoscaler's plan, at the worker that follows most of them. Those who were moved have the reason "
+            "`shifted` above.",
+            (Query(largest(metrics.SHIFTS), "shifts"),),
+            scale=Scale.NUMBER,
+            width=3,
+        ),
+        Panel(
+            "plan-flaws",
+            "Plans of no use",
+            "Readings a second that routing could not follow. unreachable and stale: the autoscaler is down (see "
+            "Autoscaling); malformed and unknown_model: it runs another version, or another description.",
+            (Query(seen(metrics.PLAN_FLAWS, "flaw"), "{{flaw}}"),),
+            scale=Scale.PER_SECOND,
+            width=3,
+            empty="every plan was of use",
         ),
     )

@@ -66,6 +66,11 @@ class Model(Frozen):
     upstream: Upstream | None
     context_tokens: int = Field(description="What this deployment accepts: the card's, or the engine's lower limit.")
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether the autoscaler may leave it without a replica."""
+        return self.engine is not None and self.engine.replicas.min == 0
+
 
 class Fleet(Frozen):
     """What all parts of Parlance read."""

@@ -74,6 +74,37 @@ class Prefixes(Frozen):
     )
 
 
+class Waking(Frozen):
+    """Requests held for a model that sleeps (`engine.replicas.min: 0`, and no replica), while a replica starts."""
+
+    max_requests: int = Field(
+        default=64, ge=0, le=100_000, description="Held at most, a model and worker; more: 503. 0: none is held."
+    )
+    max_wait_s: PositiveSeconds = Field(
+        default=30, description="How long one is held before it is told 503. Clients must be as patient."
+    )
+
+
+class Shifts(Frozen):
+    """How the gateway follows the autoscaler's plan where it moves load between models; needs `plan_url`."""
+
+    enabled: bool = Field(default=True, description="Off: plans are shown to operators, and move nothing.")
+    interval_s: PositiveSeconds = Field(default=5, description="How often the plan is read.")
+    stale_after_s: PositiveSeconds | None = Field(
+        default=None,
+        description="Age at which a plan moves nothing any more. None: three rounds of the autoscaler and 15 s.",
+    )
+
+    @model_validator(mode="after")
+    def _read_in_time(self) -> Shifts:
+        if self.stale_after_s is not None and self.stale_after_s <= self.interval_s:
+            raise ValueError(
+                f"stale_after_s ({self.stale_after_s:g}) must be longer than interval_s ({self.interval_s:g}): every "
+                f"plan would be stale before the next one is read"
+            )
+        return self
+
+
 class Gateway(Frozen):
     """The gateway, of one worker or several. Prices, keys and limits change here without touching a GPU."""
 
@@ -88,9 +119,10 @@ class Gateway(Frozen):
     )
     plan_url: HttpUrl | None = Field(
         default=None,
-        description="Where the autoscaler tells its plan (http://127.0.0.1:8082/plan), for the operator's page; "
-        "None: no autoscaler.",
+        description="Where the autoscaler tells its plan (http://127.0.0.1:8082/plan), for the operator's page and for "
+        "shifts of load; None: no autoscaler.",
     )
+    shifts: Shifts = Shifts()
     keys_file: str | None = Field(
         default=None,
         description="YAML of hashed API keys (`parlance keys`); relative to the fleet file. None: loopback only.",
@@ -112,6 +144,7 @@ class Gateway(Frozen):
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
     health: Health = Health()
+    waking: Waking = Waking()
     drain_s: PositiveSeconds = Field(default=30, description="On SIGTERM: how long open answers may go on.")
     workers: int = Field(
         default=1,

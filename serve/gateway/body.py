@@ -61,6 +61,7 @@ class Parsed:
     include_usage: bool  # the client asked for the usage chunk itself
     guided: bool  # tools or a response format: an answer that cannot be checked or resumed as plain text
     prefixes: tuple[Prefix, ...] = ()  # the conversation up to each of its turns, shortest first
+    conversation: str = ""  # the user's first turn: what a conversation is known by where it has no session
 
     def engine_body(self, model: str, cache_salt: str | None) -> bytes:
         """The body for an engine that knows the model by this name."""
@@ -116,7 +117,8 @@ def parse(body: bytes, endpoint: Endpoint, headers: Mapping[bytes, bytes], limit
     )
     guided = has_tools or any(name in fields for name in ("response_format", "structured_outputs", "text"))
     prefixes = after_tools(text.chain, bytes(tools) if has_tools and tools is not None else b"")
-    return Parsed(endpoint, fields, request, stream, include_usage, guided, prefixes)
+    conversation = text.earlier[0] if text.earlier else text.last
+    return Parsed(endpoint, fields, request, stream, include_usage, guided, prefixes, conversation)
 
 
 def _decode_body(body: bytes) -> dict[str, Raw]:

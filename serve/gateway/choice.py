@@ -17,6 +17,7 @@ from serve.routing.decide import decide_observed
 from serve.routing.log import State, states_of
 from serve.routing.observe import observe
 from serve.routing.records import Decision, Observed, Request
+from serve.routing.shifts import NO_SHIFTS, Shifts, uniform_of
 
 if TYPE_CHECKING:
     from serve.gateway.worker import Worker
@@ -33,6 +34,8 @@ class Chosen(msgspec.Struct, frozen=True, gc=False):
     observed: Observed
     states: Mapping[str, State]  # what the decision log keeps of the models; empty where none is written
     seconds: float
+    shifts: Shifts = NO_SHIFTS  # of the plan in force
+    uniform: float = 0.0  # the conversation's number, where there are shifts
 
 
 def choose(worker: Worker, parsed: Parsed, caller: Caller) -> Chosen:
@@ -44,9 +47,11 @@ def choose(worker: Worker, parsed: Parsed, caller: Caller) -> Chosen:
         request = replace(request, allowed_models=caller.models, mix=mix, cached_characters=cached)
     began = perf_counter()
     observed = observe(request)
-    decision = decide_observed(observed, request, worker.fleet, worker.live, time())
+    shifts = worker.shifts.table
+    uniform = uniform_of(caller.tenant, request.hints.session or parsed.conversation) if shifts else 0.0
+    decision = decide_observed(observed, request, worker.fleet, worker.live, time(), shifts, uniform)
     states = states_of(worker.live, decision) if worker.decisions is not None else _NO_STATES
-    return Chosen(decision, request, observed, states, perf_counter() - began)
+    return Chosen(decision, request, observed, states, perf_counter() - began, shifts, uniform)
 
 
 def no_model(decision: Decision) -> ParlanceError:

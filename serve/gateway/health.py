@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import time
 
 from serve.errors import ParlanceError, UpstreamTimeout
@@ -16,9 +17,11 @@ log = logging.getLogger("parlance.health")
 class HealthWatch:
     """Keeps `upstream.state.healthy` true to what the engines say."""
 
-    def __init__(self, upstreams: list[Upstream], settings: Health) -> None:
+    def __init__(self, upstreams: list[Upstream], settings: Health, answered: Callable[[str], None]) -> None:
+        """`answered` is told a model's id at every probe that finds it well."""
         self._upstreams = [u for u in upstreams if u.probed]
         self._settings = settings
+        self._answered = answered
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -41,6 +44,7 @@ class HealthWatch:
                 if not upstream.state.healthy:
                     log.info("%s is healthy", upstream.model.id)
                     upstream.came_up()
+                self._answered(upstream.model.id)
             else:
                 failures += 1
                 if failures >= self._settings.failures and (upstream.state.healthy or not upstream.state.reason):

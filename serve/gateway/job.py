@@ -11,12 +11,13 @@ from serve import errors
 from serve.errors import ParlanceError
 from serve.gateway.auth import ANYONE, Caller
 from serve.gateway.body import Parsed, parse
-from serve.gateway.choice import Chosen, choose, no_model
+from serve.gateway.choice import Chosen, choose
 from serve.gateway.engine_errors import translate
 from serve.gateway.exchange import Exchange
-from serve.gateway.instruments.bounds import CLIENT_LEFT, SLOW_CLIENT
+from serve.gateway.instruments.bounds import CLIENT_LEFT, LEFT, SLOW_CLIENT
 from serve.gateway.ledger.account import Hold
 from serve.gateway.moments import Attempt, Moments
+from serve.gateway.patience import serve
 from serve.gateway.protocol import SCOPE_KEY, GatewayProtocol
 from serve.gateway.reading import read_all, read_body
 from serve.gateway.record import Finished
@@ -24,6 +25,7 @@ from serve.gateway.reply import Reply
 from serve.gateway.reply_check import WrongLanguage
 from serve.gateway.trace_context import TraceContext, new_span_id
 from serve.gateway.upstream import Upstream, engine_down
+from serve.gateway.waking import Place
 from serve.gateway.wire import Receive, Scope, Send, error_event, refuse
 from serve.routing.records import Decision, Endpoint, Mode
 
@@ -61,6 +63,7 @@ class Job:
         "left",
         "moments",
         "parsed",
+        "place",
         "reply",
         "request_id",
         "scope",
@@ -86,6 +89,7 @@ class Job:
         self.chosen: Chosen | None = None
         self.exchange: Exchange | None = None
         self.hold: Hold | None = None  # None: the tenant has no budget
+        self.place: Place | None = None  # while it is held for a model that wakes
         self.left = False
         self.attempts = 0
         self.reply = Reply(self)
@@ -115,6 +119,8 @@ class Job:
         self.left = True
         if self.exchange is not None:
             self.exchange.fail(self._gone())
+        if self.place is not None:
+            self.place.give_up(LEFT, self._gone())
 
     def _gone(self) -> ClientLeft:
         connection: GatewayProtocol | None = self.scope.get(SCOPE_KEY)
@@ -130,6 +136,12 @@ class Job:
         if self.left:
             exchange.fail(self._gone())
 
+    def entered(self, place: Place) -> None:
+        """It is held: a client that leaves gives its place up."""
+        self.place = place
+        if self.left:
+            place.give_up(LEFT, self._gone())
+
     async def _answer(self, receive: Receive) -> None:
         worker = self.worker
         self.caller = worker.keyring.identify(self.headers)
@@ -139,22 +151,19 @@ class Job:
         body = await read_body(receive, self.headers, limits)
         self.moments.read = perf_counter()
         parsed = self.parsed = parse(body, self.endpoint, self.headers, limits)
-        decision = self._decide(parsed)
+        decision = self.decide(parsed)
         account = worker.ledger.of(self.caller.tenant)
         if account is not None:
             self.hold = Hold(account, len(body))
-        await self._dispatch(parsed, decision)
+        await serve(self, parsed, decision)
 
-    def _decide(self, parsed: Parsed) -> Decision:
-        worker = self.worker
-        self.chosen = choose(worker, parsed, self.caller)
-        self.moments.decided = perf_counter()
-        decision = self.chosen.decision
-        if decision.model is None:
-            raise no_model(decision)
-        return decision
+    def decide(self, parsed: Parsed) -> Decision:
+        """The choice as things are now. What lies between the first one and the engine is waiting, not our own time."""
+        self.chosen = choose(self.worker, parsed, self.caller)
+        self.moments.decided = self.moments.decided or perf_counter()
+        return self.chosen.decision
 
-    async def _dispatch(self, parsed: Parsed, decision: Decision) -> None:
+    async def dispatch(self, parsed: Parsed, decision: Decision) -> None:
         """Tries the ranking's models until one begins to answer. Raises the last failure."""
         worker = self.worker
         retry = worker.settings.retry

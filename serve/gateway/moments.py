@@ -27,6 +27,7 @@ class Moments(msgspec.Struct, gc=False):
     ended: float = 0.0
     attempts: list[Attempt] = []
     replied: float = 0.0  # as `first`, of any answer: streamed or whole
+    held: float = 0.0  # seconds, not a moment: waiting for a replica to start
 
     @property
     def answered(self) -> Attempt | None:

@@ -97,6 +97,8 @@ def record_of(done: Finished) -> dict[str, Any]:
             "expected_cost_usd": {c.model: c.cost_usd for c in decision.candidates if c.rejection is None},
             "rejected": {c.model: c.rejection for c in decision.candidates if c.rejection is not None},
         }
+    if done.moments.held:
+        record["held_s"] = round(done.moments.held, 6)
     if done.first_byte_s is not None:
         record["ttft_s"] = round(done.first_byte_s, 6)
     if usage is not None:
@@ -144,7 +146,15 @@ def entry(done: Finished, with_text: bool) -> Entry | None:
         nano_usd=done.nano_usd,
         wrong_language=done.judged.tag if done.judged is not None and done.judged.verdict is Verdict.WRONG else None,
     )
-    tenant = done.caller.tenant
     return entry_of(
-        chosen.decision, chosen.request, chosen.observed, chosen.states, done.decision_id, tenant, outcome, with_text
+        chosen.decision,
+        chosen.request,
+        chosen.observed,
+        chosen.states,
+        done.decision_id,
+        done.caller.tenant,
+        outcome,
+        with_text,
+        chosen.shifts,
+        chosen.uniform,
     )

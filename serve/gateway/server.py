@@ -178,7 +178,7 @@ async def _serve(
     )
     await stop.wait()
     drained_at = loop.time() + gateway.drain_s
-    worker.draining = True  # readiness says no, new connections are refused, open answers go on
+    worker.drain()  # new connections are refused too
     log.info("draining for at most %g s: %d requests open", gateway.drain_s, worker.in_flight)
     main.should_exit = True
     await serving

@@ -22,13 +22,16 @@ from serve.gateway.instruments.tally import Tally
 from serve.gateway.journal import Journal
 from serve.gateway.learning import Learning
 from serve.gateway.ledger.opening import open_ledger
+from serve.gateway.plan_reader import PlanReader
 from serve.gateway.prefixes import Prefixes
 from serve.gateway.reply_check import ReplyCheck
 from serve.gateway.retry import RetryBudget
+from serve.gateway.shifts import ShiftWatch
 from serve.gateway.state_file import NAME as LEARNT
 from serve.gateway.trace_spans import Target
 from serve.gateway.traces import tracing
 from serve.gateway.upstream import Upstream
+from serve.gateway.waking import Waking
 from serve.routing import prepare
 
 SWEEP_S = 0.25
@@ -101,7 +104,10 @@ class Worker:
             self.traces,
         )
         self.retries = RetryBudget(self.settings.retry)
-        self.health = HealthWatch(list(self.upstreams.values()), self.settings.health)
+        self.waking = Waking(self.upstreams, fleet.reference, self.settings.waking, self.instruments)
+        self.health = HealthWatch(list(self.upstreams.values()), self.settings.health, self.waking.woke)
+        self.plan = PlanReader(self.settings.plan_url)
+        self.shifts = ShiftWatch(fleet, self.plan, self.instruments)
         self.active: set[Exchange] = set()
         self.in_flight = 0
         self.listening = False  # set by the server: whoever reads `ready` must find a port that answers
@@ -113,6 +119,7 @@ class Worker:
         """Begins to probe engines and to look for exchanges that are too slow."""
         prepare(self.fleet)  # a second of reading the language model, which no client shall wait for
         self.health.start()
+        self.shifts.start()
         self.learning.start()
         self.ledger.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
@@ -120,6 +127,7 @@ class Worker:
     async def stop(self, limit_s: float = 1.0) -> None:
         """Ends the background work and writes what is pending. A collector of traces has `limit_s` to take the last."""
         await self.health.stop()
+        await self.shifts.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -134,10 +142,17 @@ class Worker:
         if self.traces is not None:
             await self.traces.stop(limit_s)
 
+    def drain(self) -> None:
+        """The worker is about to stop: readiness says no, nothing is held any more, open answers go on."""
+        self.draining = True
+        self.waking.close()
+
     @property
     def ready(self) -> bool:
-        """Whether requests should be sent here: it listens, some model answers, and it is not about to stop."""
-        return self.listening and not self.draining and any(u.state.healthy for u in self.upstreams.values())
+        """Whether requests should be sent here: it listens, some model answers or only sleeps, and it is not about to
+        stop. Where all models sleep, a gateway that got no requests could wake none."""
+        some = any(u.state.healthy or u.model.sleeps for u in self.upstreams.values())
+        return self.listening and not self.draining and some
 
     @staticmethod
     @lru_cache(maxsize=4096)

@@ -15,7 +15,6 @@ from serve.gateway.console import guard
 from serve.gateway.console.costs import costs
 from serve.gateway.console.files import INDEX, SAFE, Files
 from serve.gateway.console.fleet import facts, health
-from serve.gateway.console.plan import PlanReader
 from serve.gateway.job import new_id
 from serve.gateway.wire import Message, Receive, Scope, Send, refuse, respond
 from serve.gateway.worker import LOOPBACK, Worker
@@ -36,7 +35,6 @@ class Console:
         self._worker = worker
         self._gateway = GatewayApp(worker)
         self._files = Files()
-        self._plan = PlanReader(worker.settings.plan_url)
         self._data: dict[str, Callable[[Query], Awaitable[Any]]] = {
             "facts": self._facts,
             "health": self._health,
@@ -110,7 +108,9 @@ class Console:
         }
 
     async def _read_plan(self, _: Query) -> Any:
-        return await self._plan.view()
+        """The plan as it was last read, when (seconds since the epoch), and why it is not the plan of this moment."""
+        last = await self._worker.plan.last()
+        return {"url": self._worker.plan.url, "plan": last.plan, "read_at": last.read_at, "problem": last.problem}
 
     async def _play(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on to the clients' application, in this process: keys, limits, prices and log are theirs."""

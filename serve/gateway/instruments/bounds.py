@@ -31,6 +31,9 @@ MODEL_NOT_ALLOWED = "model_not_allowed"
 KEY_REFUSALS = ("missing", "unknown", "expired", "revoked", MODEL_NOT_ALLOWED)
 STAYED, MOVED, NEW = "stayed", "moved", "new"
 ANSWERED, REFUSED, FAILED, LEFT = "answered", "refused", "failed", "left"
+WOKEN, FULL, DISPLACED, STOPPED = "woken", "full", "displaced", "stopped"
+WAKING = (WOKEN, TIMEOUT, FULL, DISPLACED, LEFT, STOPPED)
+FLAWS = ("unreachable", "malformed", "unknown_model", "stale")
 OUTCOMES = (ANSWERED, REFUSED, FAILED, LEFT)
 
 

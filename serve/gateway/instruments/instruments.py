@@ -41,6 +41,11 @@ class Instruments:
         self.connections = Levels(metrics.CONNECTIONS, r)
         self.healthy = Levels(metrics.HEALTHY, r)
         self.expected_wait = Levels(metrics.EXPECTED_WAIT, r)
+        self.waking = Levels(metrics.WAKING, r)
+        self.waking_ended = Counts(metrics.WAKING_ENDED, r)
+        self.waking_wait = Times(metrics.WAKING_WAIT, r)
+        self.shifts = Levels(metrics.SHIFTS, r)
+        self.plan_flaws = Counts(metrics.PLAN_FLAWS, r)
         # Time.
         self.ttft = Times(metrics.TTFT, r)
         self.language_ttft = Times(metrics.LANGUAGE_TTFT, r)
@@ -86,6 +91,10 @@ class Instruments:
                 gauge.set((model.id,), 0)
             for times in (self.ttft, self.itl, self.duration, self.queue):
                 times.child((model.id,))
+            if model.sleeps:
+                self.waking.set((model.id,), 0)
+                self.waking_wait.child((model.id,))
+                _zeros(self.waking_ended, bounds.WAKING, model.id)
             _zeros(self.aborts, bounds.ABORTS, model.id)
             _zeros(self.retries, bounds.RETRIED, model.id)
             _zeros(self.rejections, (code.value for code in Rejection), model.id)
@@ -100,6 +109,8 @@ class Instruments:
         _zeros(self.stickiness, (bounds.STAYED, bounds.MOVED, bounds.NEW))
         _zeros(self.observations, ("token_ratio", "answer_length"))
         _zeros(self.log_lost, ("journal", "decisions", "traces"))
+        self.shifts.set(NONE, 0)
+        _zeros(self.plan_flaws, bounds.FLAWS)
         for tenant in self.tenants.names:
             _zeros(self.tenant_requests, bounds.OUTCOMES, tenant)
             _zeros(self.tenant_cost, (tenant,))

@@ -23,6 +23,8 @@ def look(worker: Worker) -> None:
         to.in_flight.set((model_id,), state.in_flight)
         to.healthy.set((model_id,), state.healthy)
         to.expected_wait.set((model_id,), state.wait_s)
+        if model_id in worker.waking.rooms:
+            to.waking.set((model_id,), worker.waking.held(model_id))
         if expires is not None:
             certificates[(model_id,)] = expires
     to.certificate_expiry.keep(certificates)
@@ -49,6 +51,8 @@ def input_times(worker: Worker) -> dict[str, float]:
     if worker.fleet.evidence_date:
         day = date.fromisoformat(worker.fleet.evidence_date)
         found["evidence"] = datetime.combine(day, time(), UTC).timestamp()
+    if worker.shifts.planned_at is not None:
+        found["plan"] = worker.shifts.planned_at
     probes = [upstream.probed_at for upstream in worker.upstreams.values() if upstream.probed]
     if probes and all(probes):
         found["health"] = min(probes)

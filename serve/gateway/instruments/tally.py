@@ -101,6 +101,8 @@ class Tally:
             return
         own, reference = self._decided(done, chosen, decision)
         if model is None:
+            if status == 503 and decision.model is not None:  # asked for by name, and no replica was there
+                self._models[decision.model].rejected[Rejection.UNHEALTHY].value += 1
             return
         self._timed(done, model, language)
         if done.usage is not None and own is not None:

@@ -306,7 +306,7 @@ def test_children_exist_from_the_start_where_they_are_few():
         metrics.REQUESTS, metrics.LANGUAGE_TTFT, metrics.TOKENS, metrics.WORDS, metrics.COST, metrics.REFERENCE_COST,
         metrics.QUALITY_GIVEN_UP, metrics.QUALITY_KNOWN, metrics.PRICE, metrics.TOKEN_RATIO, metrics.ANSWER_TOKENS,
         metrics.INPUT_TIME, metrics.KEY_EXPIRY, metrics.CERTIFICATE_EXPIRY, metrics.OPEN, metrics.OPEN_LIMIT,
-        metrics.CONNECTIONS,
+        metrics.CONNECTIONS, metrics.WAKING, metrics.WAKING_ENDED, metrics.WAKING_WAIT,  # models that sleep
     }  # fmt: skip
     ledger = set(metrics.TENANTS) - {metrics.TENANT_REQUESTS, metrics.TENANT_COST}
     for metric in set(metrics.GATEWAY) - later - ledger:

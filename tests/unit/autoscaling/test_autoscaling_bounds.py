@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from autoscaling_cases import INTERVAL_S, fleet, plan, rounds, seen, settled, without
+from autoscaling_cases import INTERVAL_S, fleet, plan, reading, rounds, seen, settled, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaling.history import History
 from autoscaling.plan import Code
+from autoscaling.policies import POLICIES
+from autoscaling.policy import Policy
 from autoscaling.snapshot import Cause, Seen
+from serve.fleet import Fleet
 
 pytestmark = pytest.mark.unit
 
@@ -172,3 +176,53 @@ def test_another_hand_is_seen_and_corrected() -> None:
     history, now = settled(3)
     made = plan(now, seen(3.0, 1), history, fleet(1, 10))
     assert (made.target, made.wanted) == (1, 3)
+
+
+def spared(spare: int, least: int = 1, most: int = 10, initial: int = 4) -> Fleet:
+    described = fleet(least, most, initial=initial, pace={**PACE, "up": 10, "down": 10})
+    model = described.models[0]
+    assert model.engine is not None
+    bounds = model.engine.replicas.model_copy(update={"spare": spare})
+    engine = model.engine.model_copy(update={"replicas": bounds})
+    return described.model_copy(update={"models": (model.model_copy(update={"engine": engine}),)})
+
+
+@pytest.mark.parametrize(
+    ("load", "spare", "least", "most", "wanted", "code"),
+    [
+        (4.0, 2, 1, 10, 6, Code.SPARE),
+        (4.0, 0, 1, 10, 4, Code.WORK),
+        (9.0, 2, 1, 10, 10, Code.SPARE),  # one of the two finds room
+        (10.0, 2, 1, 10, 10, Code.WORK),
+        (12.0, 2, 1, 10, 10, Code.AT_MOST),
+        (1.0, 2, 5, 10, 5, Code.AT_LEAST),  # the least that is allowed has them already
+        (4.0, 2, 5, 10, 6, Code.SPARE),
+        (0.0, 1, 0, 10, 1, Code.SPARE),  # one is warm, whatever comes
+    ],
+)
+def test_warm_spares_stand_above_what_is_needed(
+    load: float, spare: int, least: int, most: int, wanted: int, code: Code
+) -> None:
+    made = [m for m, _ in rounds(spared(spare, least, most, max(least, 4)), lambda _, t: seen(load, t), 60)][-1]
+    assert (made.wanted, made.reason.code) == (wanted, code)
+    if code is Code.SPARE:
+        assert made.reason.words.endswith(f"; {spare} more are kept warm")
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_no_policy_takes_the_spares_for_its_own(policy: Policy) -> None:
+    """A rule that returned what runs would add them once more each round."""
+
+    def at(_: int, target: int) -> Seen:
+        return replace(seen(3.0, target, waiting=12.0), in_flight=reading(6.0), running=reading(3 * 32.0))
+
+    without_any, with_two = ([m.wanted for m, _ in rounds(spared(n, initial=4), at, 120, policy)][-1] for n in (0, 2))
+    assert without_any is not None
+    assert with_two == without_any + 2
+
+
+def test_the_window_counts_spares_on_both_sides() -> None:
+    told = [m.wanted for m, _ in rounds(spared(1), lambda n, t: seen(4.0 if n < 10 else 2.0, t), 40)]
+    assert told[9] == 5
+    assert told[-1] == 3
+    assert [a for a, b in pairwise(told) if a != b] == [5]  # down once, nothing between

@@ -11,7 +11,8 @@ request calls for max(ceil(upscaling_factor), target) at once. Zero comes after 
 Source: Ray 2.60, ray/serve/autoscaling_policy.py (_core_replica_queue_length_policy, _apply_scaling_factors,
 _apply_delay_logic, _get_cold_start_scale_up_replicas), whose code a test runs beside this. Ray decides ten times a
 second and samples every two seconds; here it is once a round, with a line between the rounds' samples. What Ray keeps
-of its decisions is read from the rounds before; where one was blind, or the last replica was lost, the delay begins anew.
+of its decisions is read from the rounds before; where one was blind, or the last replica was lost, the delay begins
+anew.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from autoscaling_cases import INTERVAL_S, fleet, plan, reading, rounds, seen, settled, without
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.unit
 RULES = {"hpa_queue": {"waiting_per_replica": 10}, "hpa_concurrency": {"running_per_replica": 20}}
 
 
-def described(least: int = 1, most: int = 100, initial: int | None = None, **hpa: float) -> Fleet:
+def described(least: int = 1, most: int = 100, initial: int | None = None, **hpa: Any) -> Fleet:
     return fleet(least, most, initial=initial, rules={**RULES, "hpa": hpa})
 
 
@@ -27,7 +28,7 @@ def queue(waiting: float, target: int, running: int | None = None) -> Seen:
     return seen(1.0, target, running, waiting=waiting, starting=target - (target if running is None else running))
 
 
-def told(waiting: list[float], initial: int, **hpa: float) -> list[int | None]:
+def told(waiting: list[float], initial: int, **hpa: Any) -> list[int | None]:
     """What an HPA on queues wants, round by round, where every plan is carried out at once."""
     made = rounds(described(initial=initial, **hpa), lambda n, t: queue(waiting[n], t), len(waiting), HpaQueue())
     return [one.wanted for one, _ in made]

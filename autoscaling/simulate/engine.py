@@ -5,10 +5,11 @@ come first served. The KV cache is dealt out in blocks of 16 tokens, as they are
 it fits what is free, nothing is reserved for its answer, and nothing is kept back (`scheduler_reserve_full_isl` and a
 `watermark` of 0, vLLM 0.32's defaults). When a sequence needs a block and there is none, the youngest sequence gives
 its own back and is first in the queue again, to be read anew with what it has written (recomputation); no prompt is
-begun in such a step. Steps take what the roofline says.
+begun in such a step. What nobody has taken of its blocks until then is found again (prefix caching; those that are free
+longest are taken first). Steps take what the roofline says.
 
-What vLLM does and this does not: it finds blocks of preempted sequences in its prefix cache where nobody has taken them
-meanwhile, and with asynchronous scheduling it frees the blocks of an ended sequence a step late.
+What vLLM does and this does not: prompts share no prefixes here (traces do not tell of them), and with asynchronous
+scheduling vLLM frees the blocks of an ended sequence a step late.
 
 While sequences only decode, nothing happens until one ends: those steps are summed up in closed form.
 """
@@ -40,6 +41,8 @@ class Request:
     written: int = 0  # tokens that the client has, known when the request enters or leaves the batch
     preemptions: int = 0
     paused_s: float = math.nan  # when it was preempted last
+    cached: int = 0  # its blocks that are free and not taken yet, from its first token on
+    ahead: int = 0  # blocks that are taken before those
     prompt: int = field(init=False)
     output: int = field(init=False)
 
@@ -96,6 +99,7 @@ class Engine:
         self._budget, self._sequences = steps.roof.layout.batched_tokens, steps.roof.layout.sequences
         self._blocks = kv_tokens // BLOCK_TOKENS
         self._held = 0  # blocks in use
+        self._remembered: list[Request] = []  # that wait, and have cached blocks
         self._now = start_s
         self._waiting: deque[Request] = deque()
         self._head: _Prefill | None = None  # a prompt that is read in part; the youngest of the batch
@@ -141,6 +145,7 @@ class Engine:
         if room < 1:
             raise ValueError(f"a prompt of {request.prompt} tokens and an answer in {self.context_tokens} of KV cache")
         request.output = min(request.output, room)
+        request.cached = 0
         if not self.open:
             # An empty step, so that whatever else comes at this very moment is in the same batch.
             self._until_s = self._now = max(self._now, at_s)
@@ -168,7 +173,7 @@ class Engine:
         left += [one.request for one in self._whole]
         left += [self._head.request] if self._head else []
         left += self._waiting
-        for parts in (self._decoding, self._whole, self._waiting, self._ends):
+        for parts in (self._decoding, self._whole, self._waiting, self._ends, self._remembered):
             parts.clear()
         self._head = None
         self._phases = [0] * BLOCK_TOKENS
@@ -193,7 +198,7 @@ class Engine:
                 budget -= chunk
                 # A token attends to all before it: on average, to half the chunk and what was read earlier.
                 pairs += chunk * (2 * head.read + chunk)
-                self._held += _blocks(head.read + chunk) - _blocks(head.read)
+                self._take(_blocks(head.read + chunk) - _blocks(head.read))
                 self._read += chunk
                 head.read += chunk
                 if head.read == head.tokens:
@@ -215,24 +220,45 @@ class Engine:
                 break
             self._preempt()
             preempted = True
-        self._held += self._phases[(1 - self._step) % BLOCK_TOKENS]
+        self._take(self._phases[(1 - self._step) % BLOCK_TOKENS])
         return preempted
 
     def _preempt(self) -> None:
+        """The youngest gives its blocks back, and waits before all others."""
         if self._head:
-            request = self._head.request
-            self._held -= _blocks(self._head.read)
+            request, tokens = self._head.request, self._head.read
             self._head = None
+            self._give(tokens)
         else:
             order = next(reversed(self._decoding))
             request, base = self._decoding[order]
-            request.written = base + self._step - request.prompt
+            tokens = base + self._step - 1
+            request.written = tokens + 1 - request.prompt
             self._leave(order, self._step - 1)
         if request.written:
             request.paused_s = self._now
         request.preemptions += 1
         self.progress.preemptions += 1
+        request.cached = tokens // BLOCK_TOKENS
+        request.ahead = self._blocks - self._held - request.cached
+        self._remembered.append(request)
         self._waiting.appendleft(request)
+
+    def _take(self, blocks: int) -> None:
+        """Puts free blocks to use: those that are free longest."""
+        self._held += blocks
+        for one in self._remembered:
+            one.ahead -= blocks
+            if one.ahead < 0:
+                one.cached = max(one.cached + one.ahead, 0)
+                one.ahead = 0
+
+    def _give(self, tokens: int) -> None:
+        """Frees the blocks of so many tokens. One that is not full can never be found again, and is taken first."""
+        self._held -= _blocks(tokens)
+        if tokens % BLOCK_TOKENS:
+            for one in self._remembered:
+                one.ahead += 1
 
     def _admit(self, decoding: int) -> bool:
         """Begins the next prompt, where there is one and it fits."""
@@ -243,7 +269,10 @@ class Engine:
         if self._held + _blocks(tokens) > self._blocks:
             return False
         self._waiting.popleft()
-        self._head = _Prefill(request, tokens)
+        self._head = _Prefill(request, tokens, request.cached * BLOCK_TOKENS)
+        if request.preemptions:
+            self._held += request.cached
+            self._remembered = [one for one in self._remembered if one.cached and one is not request]
         return True
 
     def _end_step(self) -> None:
@@ -275,7 +304,7 @@ class Engine:
             progress.gaps += 1
             progress.gaps_within += self._now - request.paused_s <= progress.itl_s
         if request.written >= request.output:
-            self._held -= _blocks(prefill.tokens)
+            self._give(prefill.tokens)
             self._end(request)
             return
         self._order += 1
@@ -290,7 +319,7 @@ class Engine:
         _, base = self._decoding.pop(order)
         self._phases[base % BLOCK_TOKENS] -= 1
         self._context -= base + step
-        self._held -= _blocks(base + step)
+        self._give(base + step)
 
     def _end(self, request: Request) -> None:
         request.written, request.end_s = request.output, self._now

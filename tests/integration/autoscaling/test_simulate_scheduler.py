@@ -1,7 +1,7 @@
 """The simulated engine beside vLLM's own scheduler: the same requests, the same step times, the same token times.
 
 The real `Scheduler` and its KV cache manager decide here what each step computes; no model runs, and a step takes what
-the roofline says. Prefix caching and asynchronous scheduling are off: the simulated engine has neither.
+the roofline says. Asynchronous scheduling is off: the simulated engine has none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -26,8 +25,6 @@ from serve.fleet.memory import Layout
 
 pytestmark = pytest.mark.integration
 
-ARCH = loader.laptop().model("suzume-llama-3-8b-multilingual").card.architecture
-assert ARCH is not None
 CONTEXT_TOKENS = 4096
 LLAMA = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 128, "intermediate_size": 256,
@@ -44,10 +41,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     torch = pytest.importorskip("torch")
     pytest.importorskip("vllm")
     from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
+    from vllm.utils.hashing import sha256
+    from vllm.v1.core.kv_cache_utils import init_none_hash
     from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
     from vllm.v1.structured_output import StructuredOutputManager
 
+    init_none_hash(sha256)
     directory = tmp_path_factory.mktemp("llama")
     (directory / "config.json").write_text(json.dumps(LLAMA))
 
@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
                 max_num_seqs=sequences,
                 async_scheduling=False,
             ),
-            cache_config=CacheConfig(block_size=BLOCK_TOKENS, enable_prefix_caching=False),
+            cache_config=CacheConfig(block_size=BLOCK_TOKENS, enable_prefix_caching=True),
         )
         # One block is vLLM's null block.
         config.cache_config.num_gpu_blocks = blocks + 1
@@ -83,11 +83,19 @@ class _Job:
 
     def __init__(self, arrival: Arrival, number: int) -> None:
         from vllm.sampling_params import SamplingParams
+        from vllm.utils.hashing import sha256
+        from vllm.v1.core.kv_cache_utils import get_request_block_hasher
         from vllm.v1.request import Request
 
         self.arrival = arrival
         params = SamplingParams(max_tokens=arrival.output, ignore_eos=True)
-        self.request = Request(str(number), [number + 1] * arrival.prompt, params, None)
+        self.request = Request(
+            str(number),
+            [number + 1] * arrival.prompt,
+            params,
+            None,
+            block_hasher=get_request_block_hasher(BLOCK_TOKENS, sha256),
+        )
         self.reads = True
         self.at_s: list[float] = []
 
@@ -151,7 +159,9 @@ def drawn(random: Random, count: int, span_s: float, prompt: int, output: int) -
 def test_tokens_come_when_vllm_would_send_them(
     made: Made, name: str, blocks: int, tokens: int, sequences: int, arrivals: list[Arrival]
 ) -> None:
-    roof = Roofline(ARCH, Layout(batched_tokens=tokens, sequences=sequences), gpu("H100-SXM-80GB"))
+    arch = loader.laptop().model("suzume-llama-3-8b-multilingual").card.architecture
+    assert arch is not None
+    roof = Roofline(arch, Layout(batched_tokens=tokens, sequences=sequences), gpu("H100-SXM-80GB"))
     theirs = by_vllm(made(blocks, tokens, sequences), roof, arrivals)
     engine = Engine(Steps(roof), blocks * BLOCK_TOKENS, 0)
     ours = [Simulated(arrival) for arrival in arrivals]

@@ -13,10 +13,11 @@ BLOCK = 16
 
 @dataclass(eq=False)
 class Job:
-    """One request: tokens that are computed, and when each of its own was written."""
+    """One request: tokens that are computed, blocks that hold them, and when each of its own tokens was written."""
 
     arrival: Arrival
     computed: int = 0
+    blocks: int = 0
     at_s: list[float] = field(default_factory=list)
     preemptions: int = 0
     reads: bool = True  # its prompt, or what it had before it was preempted
@@ -25,23 +26,49 @@ class Job:
     def tokens(self) -> int:
         return max(self.arrival.prompt, 1) + len(self.at_s)
 
-    @property
-    def blocks(self) -> int:
-        return -(-self.computed // BLOCK)
+
+class Cache:
+    """Free blocks in the order in which they are taken; a full one is still known by what it holds."""
+
+    def __init__(self, blocks: int) -> None:
+        self.total = blocks
+        self.free: list[tuple[Job, int] | None] = [None] * blocks
+
+    def take(self, job: Job, tokens: int) -> bool:
+        """Blocks for so many tokens more, if they are free."""
+        missing = -(-(job.computed + tokens) // BLOCK) - job.blocks
+        if missing > len(self.free):
+            return False
+        del self.free[:missing]
+        job.blocks += missing
+        return True
+
+    def give(self, job: Job) -> None:
+        full = job.computed // BLOCK
+        self.free[:0] = [None] * (job.blocks - full)
+        self.free += [(job, index) for index in reversed(range(full))]
+        job.blocks = 0
+
+    def find(self, job: Job) -> None:
+        """Takes what is still known of it, as far as that is whole; its last token is computed anyway."""
+        while (job, job.blocks) in self.free and (job.blocks + 1) * BLOCK < job.tokens:
+            self.free.remove((job, job.blocks))
+            job.blocks += 1
+        job.computed = job.blocks * BLOCK
 
 
 def replay(roof: Roofline, kv_tokens: int, arrivals: Sequence[Arrival]) -> list[Job]:
     """All requests, answered. `arrivals` in the order of their times."""
     jobs = [Job(arrival) for arrival in arrivals]
     coming, waiting, running = list(jobs), list[Job](), list[Job]()
-    total = kv_tokens // BLOCK
+    cache = Cache(kv_tokens // BLOCK)
     now = 0.0
     while coming or waiting or running:
         if not waiting and not running:
             now = max(now, coming[0].arrival.at_s)
         while coming and coming[0].arrival.at_s <= now:
             waiting.append(coming.pop(0))
-        scheduled = _schedule(roof, total, waiting, running)
+        scheduled = _schedule(roof, cache, waiting, running)
         now += _seconds(roof, scheduled)
         for job, count in scheduled.items():
             job.computed += count
@@ -50,39 +77,38 @@ def replay(roof: Roofline, kv_tokens: int, arrivals: Sequence[Arrival]) -> list[
                 job.reads = False
                 if len(job.at_s) == max(job.arrival.output, 1):
                     running.remove(job)
-        assert sum(job.blocks for job in running) <= total
+                    cache.give(job)
+        assert sum(job.blocks for job in running) + len(cache.free) == cache.total
     return jobs
 
 
-def _schedule(roof: Roofline, total: int, waiting: list[Job], running: list[Job]) -> dict[Job, int]:
+def _schedule(roof: Roofline, cache: Cache, waiting: list[Job], running: list[Job]) -> dict[Job, int]:
     """How many tokens each computes in the next step, in the order of `running`."""
     budget = roof.layout.batched_tokens
     scheduled: dict[Job, int] = {}
-
-    def held() -> int:
-        return sum(-(-(job.computed + scheduled.get(job, 0)) // BLOCK) for job in running)
-
     preempted = False
-    index = 0
-    while index < len(running) and budget > 0:
-        job = running[index]
+    for job in list(running):
+        if job not in running or not budget:
+            continue
         count = min(job.tokens - job.computed, budget)
-        scheduled[job] = count
-        while held() > total:
+        while job in running and not cache.take(job, count):
             youngest = running.pop()
-            scheduled.pop(youngest, None)
+            cache.give(youngest)
             youngest.computed, youngest.reads = 0, True
             youngest.preemptions += 1
             waiting.insert(0, youngest)
             preempted = True
-        budget -= scheduled.get(job, 0)
-        index += 1
+        if job in running:
+            scheduled[job] = count
+            budget -= count
     while not preempted and waiting and budget > 0 and len(running) < roof.layout.sequences:
         job = waiting[0]
-        if held() + -(-job.tokens // BLOCK) > total:
+        if -(-job.tokens // BLOCK) > len(cache.free):
             break
         running.append(waiting.pop(0))
-        scheduled[job] = min(job.tokens, budget)
+        cache.find(job)
+        scheduled[job] = min(job.tokens - job.computed, budget)
+        assert cache.take(job, scheduled[job])
         budget -= scheduled[job]
     return scheduled
 

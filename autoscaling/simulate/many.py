@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Final
 
@@ -30,9 +30,23 @@ def scaling() -> tuple[str, ...]:
     return tuple(name for name in known() if name != Static.name)
 
 
+def made(name: str, fleet: Fleet, traffic: Mapping[str, Trace], conditions: Conditions) -> Policy:
+    """The policy of that name. `clairvoyant@0.6` plans for 60% use of a replica, `clairvoyant` for the description's
+    `target_utilisation`. Raises KeyError for a name that is not `known`, ValueError for such a use.
+    """
+    base, at, use = name.partition("@")
+    if base != CLAIRVOYANT:
+        return POLICIES[name]
+    try:
+        utilisation = float(use) if at else fleet.autoscaling.work.target_utilisation
+    except ValueError:
+        raise ValueError(f"utilisation {use!r}: above 0 and at most 1") from None
+    return Clairvoyant(traffic, fleet, conditions.node_s + conditions.cold_start_s, utilisation)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A policy by its name, and everything that it is simulated with."""
+    """A policy by its name, as `made` knows it, and everything that it is simulated with."""
 
     policy: str
     fleet: Fleet
@@ -41,14 +55,10 @@ class Job:
     world: World = "fluid"
 
     def run(self) -> Outcome:
-        """Raises KeyError for a policy that is not `known`, ValueError for traffic that cannot be simulated."""
-        return simulate(self.fleet, self.traffic, self._made(), self.conditions, self.world)
-
-    def _made(self) -> Policy:
-        if self.policy != CLAIRVOYANT:
-            return POLICIES[self.policy]
-        work = self.fleet.autoscaling.work
-        return Clairvoyant(self.traffic, self.fleet, self.conditions.cold_start_s, work.target_utilisation)
+        """Of the policy by the job's name for it. Raises what `made` does, ValueError for traffic that cannot be."""
+        policy = made(self.policy, self.fleet, self.traffic, self.conditions)
+        outcome = simulate(self.fleet, self.traffic, policy, self.conditions, self.world)
+        return replace(outcome, policy=self.policy)
 
 
 def run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Outcome]]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +17,7 @@ from serve.errors import DescriptionError, LocalError, Problem
 from serve.fleet import Fleet, Model, load
 
 if TYPE_CHECKING:
+    from autoscaling.simulate.conditions import Conditions
     from autoscaling.simulate.outcome import Outcome
     from autoscaling.simulate.report import Setting
     from autoscaling.simulate.traces import Trace
@@ -75,7 +76,6 @@ def run(args: argparse.Namespace) -> int:
         raise LocalError("--minutes is for --json")
     if args.jobs is not None and args.jobs < 1:
         raise LocalError(f"--jobs {args.jobs}: at least 1")
-    policies = _policies(args.policy)
     fleet = load(args.fleet or _example())
     traffic = _traffic(args, fleet)
     if args.plot:
@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         failures_per_hour=args.failures,
         seed=args.seed,
     )
+    policies = _policies(args.policy, fleet, traffic, conditions)
     setting = report.Setting(fleet.name, traffic, conditions, args.world, fleet.slo)
     jobs = [Job(name, fleet, traffic, conditions, args.world) for name in policies]
     processes = min(args.jobs or len(os.sched_getaffinity(0)), len(jobs))
@@ -126,15 +127,20 @@ def _tell(
         _say(f"{args.plot}: {', '.join(outcome.policy for outcome in drawn)}{rest}")
 
 
-def _policies(asked: Sequence[str] | None) -> tuple[str, ...]:
+def _policies(
+    asked: Sequence[str] | None, fleet: Fleet, traffic: Mapping[str, Trace], conditions: Conditions
+) -> tuple[str, ...]:
     """Names in the order asked for, each once. Raises LocalError for one that is not known."""
-    from autoscaling.simulate.many import known, scaling
+    from autoscaling.simulate.many import known, made, scaling
 
-    if asked is None:
-        return scaling()
-    if unknown := [name for name in asked if name not in known()]:
-        raise LocalError(f"--policy {', '.join(unknown)}: one of {', '.join(known())}")
-    return tuple(dict.fromkeys(asked))
+    for name in asked or ():
+        try:
+            made(name, fleet, traffic, conditions)
+        except KeyError:
+            raise LocalError(f"--policy {name}: one of {', '.join(known())}") from None
+        except ValueError as error:
+            raise LocalError(f"--policy {name}: {error}") from error
+    return tuple(dict.fromkeys(asked or scaling()))
 
 
 def _traffic(args: argparse.Namespace, fleet: Fleet) -> dict[str, Trace]:

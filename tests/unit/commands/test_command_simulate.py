@@ -93,6 +93,13 @@ def test_each_model_may_have_its_own(trace: str, tmp_path: Path, capsys: pytest.
     assert rows == [["token-work", "all"], *map(list, zip(models, shares, strict=True))]
 
 
+def test_who_knows_what_comes_may_plan_for_another_use(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = simulated(capsys, "--trace", trace, "--policy", "clairvoyant@0.9", "clairvoyant@0.1", "--jobs", "1")
+    full, empty = told["policies"]
+    assert (full["policy"], empty["policy"]) == ("clairvoyant@0.9", "clairvoyant@0.1")
+    assert empty["gpu_hours"] > 2 * full["gpu_hours"]
+
+
 def test_a_picture_is_drawn(trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p.png"
     words = ["simulate", "--trace", trace, "--policy", "static", "--jobs", "1", "--plot", str(path)]
@@ -121,7 +128,10 @@ def test_more_than_the_description_allows_is_said(trace: str, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--policy", "magic", "slow"], "--policy magic, slow: one of "),
+        (["--policy", "token-work", "magic"], "--policy magic: one of "),
+        (["--policy", "clairvoyant@1.2"], "--policy clairvoyant@1.2: utilisation 1.2: above 0 and at most 1"),
+        (["--policy", "clairvoyant@half"], "--policy clairvoyant@half: utilisation 'half': above 0 and"),
+        (["--policy", "static@0.5"], "--policy static@0.5: one of "),
         (["--model", "gpt-5"], "'gpt-5' is no model of fleet elastic; these can be simulated: llama-3.3-70b-instruct"),
         (["--fleet", str(EXAMPLES / "laptop.yaml")], "llama-3.3-70b-instruct cannot be simulated: it runs on CPUs"),
         (["--fleet", str(EXAMPLES / "single-gpu.yaml")], "others run it (https://api.example.com/openai)"),

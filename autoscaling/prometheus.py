@@ -123,8 +123,9 @@ class Reader:
         refused = readings["refused"]
         if refused.value and everywhere.value is not None:
             readings["refused"] = Reading(min(refused.value, everywhere.value), refused.age_s)
-        readings = self._idle(readings)
         known = isinstance(replicas, Replicas)
+        none = isinstance(replicas, Replicas) and not replicas.running and not running
+        readings = self._idle(readings, none)
         return Seen(
             **readings,  # names of queries are names of readings: a test holds that
             replicas=replicas if isinstance(replicas, Replicas) else None,
@@ -165,10 +166,11 @@ class Reader:
         value = sum(series.value for series in own)
         return Reading.of(value, age_s, oldest_s=self._oldest_s, least=query.least, most=query.most)
 
-    def _idle(self, readings: dict[str, Reading]) -> dict[str, Reading]:
-        """An engine exports nothing before its first request: where nothing is open, nothing runs or waits there."""
+    def _idle(self, readings: dict[str, Reading], none: bool) -> dict[str, Reading]:
+        """An engine exports nothing before its first request: where nothing is open, nothing runs or waits there; nor
+        where there is no replica (`none`), though gateways hold requests until one has started."""
         silent = all(readings[name].cause is Cause.MISSING for name in ("running", "waiting"))
-        if silent and readings["in_flight"].value == 0:
+        if silent and (none or readings["in_flight"].value == 0):
             age_s = readings["in_flight"].age_s
             for name in ("running", "waiting", "kv_use", "worked_prompt_tokens", "worked_output_tokens"):
                 readings[name] = Reading(0.0, age_s)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from autoscaling_cases import MODEL, fleet
 
 from autoscaling import queries
+from autoscaling.bounds import Bounded
+from autoscaling.history import History
+from autoscaling.policies import POLICIES
 from autoscaling.prometheus import Reader, Round, Series
 from autoscaling.queries import Source, duration
 from autoscaling.ray_serve import application
-from autoscaling.snapshot import READINGS, Cause, Replicas, Seen
+from autoscaling.snapshot import READINGS, Cause, Reading, Replicas, Seen, Snapshot
 
 pytestmark = pytest.mark.unit
 
@@ -105,6 +109,36 @@ def test_engines_that_export_nothing_are_idle_only_while_nothing_is_open() -> No
     assert read(quiet).waiting.value == 0.0
     busy = answers({"in_flight": 3.0})
     assert read(Round(busy.answers, {**busy.times, Source.ENGINES: ()})).waiting.cause is Cause.MISSING
+
+
+@pytest.mark.parametrize("left_behind", [(), ("dead",)])
+def test_requests_that_are_held_for_a_model_without_replicas_are_seen(left_behind: tuple[str, ...]) -> None:
+    held = answers({"in_flight": 1.0, "finished": 0.0, "growth": 0.02, "refused": 0.0})
+    engines = tuple(Series({"model_name": MODEL, "ReplicaId": name}, NOW, NOW - 900) for name in left_behind)
+    none = Round(held.answers, {**held.times, Source.ENGINES: engines})
+    seen = read(none, (), Replicas(0, 0))
+    assert (seen.arrivals.value, seen.waiting.value, seen.in_flight.value) == (0.02, 0.0, 1.0)
+    assert read(none, (), Replicas(1, 0, starting=1)).waiting.value == 0.0
+    assert read(none, ("a",), Replicas(1, 1)).waiting.cause is Cause.MISSING
+    silent = Round(held.answers, {**held.times, Source.ENGINES: None})
+    assert read(silent, (), Replicas(0, 0)).waiting.cause is Cause.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("policy", "growth"),
+    [("slo", 0.02), ("slo", 0.0), ("token-work", 0.02), ("token-work", 0.0), ("ray-default", 0.0), ("keda", 0.02)],
+)
+def test_one_held_request_starts_a_replica(policy: str, growth: float) -> None:
+    """Growth 0: it is held for longer than the window already; KEDA, which triggers on a rate, must see it arrive. HPAs
+    never come back from no replica."""
+    described = fleet(0, 4, initial=0, policy=policy)
+    held = answers({"in_flight": 1.0, "finished": 0.0, "growth": growth, "refused": 0.0, "output_tokens": 0.0})
+    seen = Reader(described).seen(MODEL, Round(held.answers, {**held.times, Source.ENGINES: ()}), (), Replicas(0, 0))
+    made = Bounded(POLICIES[policy]).plan(0.0, Snapshot(0.0, {MODEL: seen}), History(), described).models[MODEL]
+    assert (made.needed, made.wanted) == (1, 1), made.reason.words
+    quiet = replace(seen, in_flight=Reading(0.0, 2.0), growth=Reading(0.0, 2.0))
+    asleep = Bounded(POLICIES[policy]).plan(0.0, Snapshot(0.0, {MODEL: quiet}), History(), described).models[MODEL]
+    assert asleep.wanted == 0
 
 
 def test_no_more_refusals_than_the_fleet_had() -> None:

@@ -45,6 +45,11 @@ class Size:
         return self.engine.tensor_parallel > 1 and (gpus()[self.engine.gpu or ""].interconnect or "").startswith("PCIe")
 
     @property
+    def held_back(self) -> bool:
+        """Whether the description lets fewer requests into a replica than it could answer within the objectives."""
+        return self.engine.max_ongoing_requests < int(self.sustained.sequences)
+
+    @property
     def kv_sequences(self) -> float:
         """Requests of the mix whose KV cache fits, at the length that they have on average while they are answered."""
         return self.kv_room_tokens / (self.mix.prompt + self.mix.output / 2)

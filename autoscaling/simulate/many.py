@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -71,10 +72,15 @@ def run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Outcome]
             yield number, job.run()
         return
     # Spawned, so that nothing of this process (threads, open sockets) is carried over.
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn"), _end_when_interrupted)
     try:
         numbers = {pool.submit(job.run): number for number, job in enumerate(jobs)}
         for done in as_completed(numbers):
             yield numbers[done], done.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_when_interrupted() -> None:
+    """At once and in silence: whoever reads the outcomes tells."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

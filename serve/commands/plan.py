@@ -27,7 +27,7 @@ RIGHT = frozenset({3, 4, 5, 7, 8, 9, 10, 12, 13, 14})
 LEGEND = (
     "One replica at its limit; computed, not measured (docs/autoscaling.md has the formula and its error).\n"
     "KV tokens: room for all requests together; requests: of this mix at once. TTFT, ITL: means, without a queue.\n"
-    "bound by: what keeps it from more. kv: the cache is full; sequences: max-num-seqs; missed: even one alone is late.\n"
+    "bound by: what keeps it from more. kv: the cache is full; sequences: max-num-seqs; missed: one alone is late.\n"
     "USD/Mtok: per million tokens read and written, at full use; out: all of it put on the tokens written."
 )
 
@@ -111,6 +111,8 @@ def _lines(
         yield LEGEND
     if flattered := dict.fromkeys(size.engine.gpu or "" for size in sizes if size.flattered):
         yield f"The formula counts NVLink: tensor parallel over PCIe does less than this ({', '.join(flattered)})."
+    if bill is not None:
+        yield from _held_back(sizes)
     if bill is not None and bill.most_gpus:
         yield ""
         usd = f"{bill.least_usd_per_hour:,.2f} to {bill.most_usd_per_hour:,.2f} USD an hour"
@@ -119,6 +121,18 @@ def _lines(
     if unsized:
         yield ""
         yield from (f"not computed: {one.name}: {one.why}" for one in unsized)
+
+
+def _held_back(sizes: Sequence[Size]) -> Iterator[str]:
+    """A line for each model whose description lets too few requests in, with the mix that takes most at once."""
+    most: dict[str, Size] = {}
+    for size in sorted(filter(lambda one: one.held_back, sizes), key=lambda one: one.sustained.sequences):
+        most[size.model] = size
+    for model, size in most.items():
+        yield (
+            f"{model}: these figures take {size.sustained.sequences:,.0f} requests at once, and "
+            f"engine.max_ongoing_requests lets {size.engine.max_ongoing_requests:,} into a replica: raise it"
+        )
 
 
 def _in_words(mix: Mix) -> str:
@@ -191,6 +205,7 @@ def _plain(size: Size) -> dict[str, Any]:
         "ttft_s": done.ttft_s,
         "itl_s": done.itl_s,
         "bound": done.bound,
+        "max_ongoing_requests": engine.max_ongoing_requests,
         "within_objectives": size.within,
         "tensor_parallel_over_pcie": size.flattered,
         "usd_per_hour": size.usd_per_hour,

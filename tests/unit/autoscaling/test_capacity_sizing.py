@@ -67,6 +67,17 @@ def test_a_model_of_the_fleet_has_its_engine_s_figures() -> None:
     assert (bill.least_usd_per_hour, bill.most_usd_per_hour) == (10.0, 25.0)
 
 
+def test_a_description_that_lets_too_few_requests_in_is_told() -> None:
+    def one(ongoing: int) -> Size:
+        return sizing.of_fleet(
+            fleet({"use": GEMMA, "engine": {"gpu": "H100-SXM-80GB", "max_ongoing_requests": ongoing}}), [MIX]
+        )[0][0]
+
+    at_once = int(one(256).sustained.sequences)
+    assert one(at_once - 1).held_back
+    assert not one(at_once).held_back
+
+
 def test_the_whole_fleet_s_bill() -> None:
     # Two H100 for one or two 70B, four small models on one each: 6 to 8 GPUs at 3.97 USD.
     bill = sizing.bill(loader.load(LAPTOP.with_name("8xh100.yaml")))

@@ -22,7 +22,35 @@ def test_the_table_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     large = lines[2].split()
     assert large[:5] == ["llama-3.3-70b-instruct", "2x", "H100-SXM-80GB", "fp8", "131,072"]
     assert "7.94" in large  # two GPUs at 3.97 USD
+    # 170,720 tokens of KV cache are 267 requests of 640; the default lets 256 in.
+    assert (
+        "llama-3.3-70b-instruct: these figures take 267 requests at once, and engine.max_ongoing_requests lets 256 "
+        "into a replica: raise it"
+    ) in lines
+    assert not any(line.startswith("gemma-2-9b-it: ") for line in lines)  # 205
     assert "fleet 8xh100: 6 to 8 GPUs, 23.82 to 31.76 USD an hour" in lines
+
+
+def test_the_page_s_table_is_what_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (EXAMPLES.parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    begin = page.index("| model | GPUs | KV tokens | requests | requests/s |")
+    rows = [line.strip("|").split("|") for line in page[begin:].split("\n\n")[0].splitlines()[2:]]
+    assert main(["plan", "--fleet", str(EXAMPLES / "8xh100.yaml"), "--json"]) == 0
+    sizes = {one["model"]: one for one in json.loads(capsys.readouterr().out)["sizes"]}
+    assert len(rows) == 3
+    for row in rows:
+        model, gpus, *figures = (cell.strip() for cell in row)
+        one = sizes[model]
+        assert gpus == f"{one['tensor_parallel']}x H100, {one['weights']}"
+        assert figures == [
+            f"{one['kv_room_tokens']:,}",
+            f"{one['kv_requests']:,.0f}",
+            f"{one['requests_per_s']:.2f}",
+            f"{one['output_tokens_per_s']:,.0f}",
+            one["bound"],
+            f"{one['usd_per_hour']:.2f}",
+            f"{one['usd_per_mtok']:.3f}",
+        ]
 
 
 def test_programs_get_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:

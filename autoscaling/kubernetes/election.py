@@ -3,7 +3,7 @@
 Two never lead at once, whatever their wall clocks say: a follower waits for the Lease's whole duration from when *it*
 saw the last change, on its own monotonic clock; a leader leads for `renew_deadline_s` from *before* it sent the last
 renewal that succeeded, on its own. The holder sent before the server wrote, and the follower saw after that: so
-between the end of one and the beginning of the other there is at least duration - deadline, whatever the network delays.
+between the end of one and the beginning of the other there is at least duration - deadline, whatever the network does.
 What two monotonic clocks run apart within one duration comes off that margin.
 """
 

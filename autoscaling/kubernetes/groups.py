@@ -100,7 +100,9 @@ def fixed(
     gone = () if group.doomed and not set(group.doomed) & set(present) else None
     if wanted > group.replicas:
         return Change(replicas=wanted, doomed=() if group.doomed else None)
-    if wanted == group.replicas or not all(need.settled for need in needs) or (group.doomed and gone is None):
+    moving = not all(need.settled for need in needs)
+    going = len(present) > group.replicas or (group.doomed and gone is None)  # KubeRay is taking pods away already
+    if wanted == group.replicas or moving or going:
         return Change(doomed=gone)
     surplus = group.replicas - wanted
     never_made = min(surplus, max(group.replicas - len(present), 0))

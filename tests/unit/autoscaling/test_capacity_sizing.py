@@ -10,6 +10,10 @@ import pytest
 from autoscaling.capacity import sizing
 from autoscaling.capacity.sizing import Size
 from autoscaling.capacity.sustained import Mix, Sustained, sustained
+from autoscaling.policies import Static
+from autoscaling.simulate.conditions import Conditions
+from autoscaling.simulate.run import simulate
+from autoscaling.simulate.traces import Trace, Window
 from serve.fleet import Engine, Fleet, ModelCard, catalogue, loader
 from serve.fleet.loader import LAPTOP, resolve
 from serve.fleet.slo import Slo
@@ -146,6 +150,16 @@ def test_of_the_catalogue_each_gpu_and_format_has_its_smallest_shape_and_the_che
     assert nothing.name == "llama-3.3-70b-instruct on A10G-24GB"
     assert "each GPU needs" in nothing.why
     assert "take a larger GPU" in nothing.why
+
+
+@pytest.mark.parametrize(("use", "least", "most"), [(0.8, 0.99, 1.0), (1.3, 0.0, 0.5)])
+def test_a_simulated_replica_sustains_what_its_size_says_and_no_more(use: float, least: float, most: float) -> None:
+    described = loader.load(LAPTOP.with_name("elastic.yaml"))
+    sizes, _ = sizing.of_fleet(described, [MIX])
+    for one in sizes:
+        window = Window(0, 900, use * one.sustained.requests_per_s, 1, MIX.prompt, MIX.output)
+        outcome = simulate(described, {one.model: Trace("even", (window,))}, Static(), Conditions())
+        assert least <= outcome.met <= most, one.model
 
 
 def test_ranks_that_talk_over_pcie_are_told() -> None:

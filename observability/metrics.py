@@ -104,6 +104,12 @@ ITL = _seconds(
     ITL_BOUNDS_S,
     "model",
 )
+TPOT = _seconds(
+    "time_per_output_token_seconds",
+    "Mean time of an answer's further tokens: from its first to its last byte, over its tokens but one. Streamed answers.",
+    ITL_BOUNDS_S,
+    "model",
+)
 DURATION = _seconds(
     "request_duration_seconds",
     "From the request's arrival at the gateway to the last byte of the answer.",
@@ -284,7 +290,7 @@ TENANTS = (
 GATEWAY = (
     REQUESTS, ERRORS, ABORTS, RETRIES, KEY_REFUSALS, IN_FLIGHT, OPEN, OPEN_LIMIT, CONNECTIONS, HEALTHY, EXPECTED_WAIT,
     WAKING, WAKING_ENDED, WAKING_WAIT, SHIFTS, PLAN_FLAWS,
-    TTFT, LANGUAGE_TTFT, ITL, DURATION, QUEUE, DECISION, OVERHEAD,
+    TTFT, LANGUAGE_TTFT, ITL, TPOT, DURATION, QUEUE, DECISION, OVERHEAD,
     TOKENS, WORDS, COST, REFERENCE_COST, QUALITY_GIVEN_UP, QUALITY_KNOWN, PRICE,
     REJECTIONS, LANGUAGE_SOURCE, STICKINESS, REPLIES_CHECKED, WRONG_LANGUAGE,
     TOKEN_RATIO, OBSERVATIONS, ANSWER_TOKENS, INPUT_TIME, KEY_EXPIRY, CERTIFICATE_EXPIRY, LOG_LOST, BUILD,

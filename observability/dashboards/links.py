@@ -15,7 +15,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "availability", "ttft-in-time", "itl-in-time", "request-rate", "cost-per-hour", "money-saved",
         "burn-errors", "burn-ttft", "burn-itl",
         "requests-by-model", "requests-by-language", "errors",
-        "ttft", "itl", "duration",
+        "ttft", "itl", "tpot", "duration",
         "cost-by-model", "cost-against-reference", "cost-per-1000-words",
         "healthy-models", "tokens",
     ),

@@ -152,6 +152,7 @@ def _time(slo: Slo) -> tuple[Panel, ...]:
             percentiles(metrics.TTFT, **MODEL),
             thresholds=(Threshold(slo.ttft_s, Colour.BAD),),
             empty="no streamed answers",
+            width=6,
         ),
         Panel(
             "itl",
@@ -161,6 +162,17 @@ def _time(slo: Slo) -> tuple[Panel, ...]:
             percentiles(metrics.ITL, **MODEL),
             thresholds=(Threshold(slo.itl_s, Colour.BAD),),
             empty="no streamed answers",
+            width=6,
+        ),
+        Panel(
+            "tpot",
+            "Time per output token",
+            "The mean over an answer, which is what its reader feels and what the autoscaler plans with. Above the line: "
+            "more replicas. Only inter-token latency above it: long prompts hold single tokens up, replicas do not help.",
+            percentiles(metrics.TPOT, **MODEL),
+            thresholds=(Threshold(slo.itl_s, Colour.BAD),),
+            empty="no streamed answers",
+            width=6,
         ),
         Panel(
             "duration",
@@ -169,6 +181,7 @@ def _time(slo: Slo) -> tuple[Panel, ...]:
             "tokens on Routing before looking for a slow engine.",
             percentiles(metrics.DURATION, **MODEL),
             empty="no answers",
+            width=6,
         ),
     )
 

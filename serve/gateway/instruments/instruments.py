@@ -50,6 +50,7 @@ class Instruments:
         self.ttft = Times(metrics.TTFT, r)
         self.language_ttft = Times(metrics.LANGUAGE_TTFT, r)
         self.itl = Times(metrics.ITL, r)
+        self.tpot = Times(metrics.TPOT, r)
         self.duration = Times(metrics.DURATION, r)
         self.queue = Times(metrics.QUEUE, r)
         self.decision = Times(metrics.DECISION, r)
@@ -89,7 +90,7 @@ class Instruments:
         for model in fleet.models:
             for gauge in (self.in_flight, self.healthy, self.expected_wait):
                 gauge.set((model.id,), 0)
-            for times in (self.ttft, self.itl, self.duration, self.queue):
+            for times in (self.ttft, self.itl, self.tpot, self.duration, self.queue):
                 times.child((model.id,))
             if model.sleeps:
                 self.waking.set((model.id,), 0)

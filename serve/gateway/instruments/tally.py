@@ -23,11 +23,11 @@ NANO_PER_MTOK = 1e3  # a USD per million tokens is so many nano-USD a token
 class _Model:
     """The children of one model."""
 
-    __slots__ = ("duration", "queue", "rejected", "ttft")
+    __slots__ = ("duration", "queue", "rejected", "tpot", "ttft")
 
     def __init__(self, to: Instruments, model: str) -> None:
-        self.duration, self.ttft, self.queue = (
-            times.child((model,)) for times in (to.duration, to.ttft, to.queue)
+        self.duration, self.ttft, self.tpot, self.queue = (
+            times.child((model,)) for times in (to.duration, to.ttft, to.tpot, to.queue)
         )  # fmt: skip
         self.rejected = {code.value: to.rejections.child((model, code.value)) for code in Rejection}
 
@@ -160,6 +160,9 @@ class Tally:
         if first is not None:
             to.ttft.observe(first)
             self._to.language_ttft.child((language,)).observe(first)
+            written = self._written(done)
+            if written > 1:
+                to.tpot.observe((seconds - first) / (written - 1))
         queued, own = queue_s(moments, model), overhead_s(moments, model)
         if queued is not None:
             to.queue.observe(queued)
@@ -171,6 +174,12 @@ class Tally:
                 to.ttft.exemplify(first, trace, done.at)
             if own is not None:
                 self._overhead.exemplify(own, trace, done.at)
+
+    def _written(self, done: Finished) -> float:
+        """Tokens of each choice of a whole answer; 0 where they are not known."""
+        if done.usage is None or done.error is not None or done.chosen is None or done.status != 200:
+            return 0.0
+        return done.usage.completion_tokens / max(done.chosen.request.choices, 1)
 
     def _paid(
         self,

@@ -128,6 +128,11 @@ class Answer:
     share: Mapping[Lane, float] = field(default_factory=dict)
     peak: Mapping[Lane, float] = field(default_factory=dict)
 
+    def at_peak(self, lane: Lane) -> float:
+        """The share of a lane that moves when its model's peak comes."""
+        share = self.share.get(lane, 0.0)
+        return max(self.peak.get(lane, share), share)
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -146,7 +151,7 @@ def judge(problem: Problem, answer: Answer) -> Judged:
     usd = 0.0
     for lane, road in problem.roads.items():
         share = answer.share.get(lane, 0.0)
-        peak = max(answer.peak.get(lane, share), share)
+        peak = answer.at_peak(lane)
         moved = share * road.base
         more = peak * (road.base + road.reserve) - moved
         load[lane.source] -= moved

@@ -9,10 +9,10 @@ a price, so that there always is an answer.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
-from typing import Any, Literal
+from math import ceil, inf, isfinite
+from typing import Any, Literal, NamedTuple, cast
 
 from autoscaling.joint.greedy import greedy
 from autoscaling.joint.problem import NOW_OVER_LATER, Answer, Judged, Lane, Problem, faults, judge
@@ -23,13 +23,20 @@ GAP = 0.01
 # Shares below this are a solver's rounding.
 LEAST_SHARE = 1e-7
 
+# Where the relaxed program has a part of a replica above this, it becomes a whole one; each is tried.
+ROUND_UP_FROM = (0.02, 0.3, 0.6)
+
+# So many models are solved in a blink.
+SMALL = 8
+
 Way = Literal["optimum", "incumbent", "greedy"]
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """An answer that may be used, what it comes to, and how far above the best one it may be at most (`gap`, a share of
-    its cost; None where nobody knows: the greedy rule proves nothing). `why` says what kept the solver from it."""
+    """An answer that may be used, and what it comes to; `gap` is how far above the best one it may be at most, a share
+    of its cost, None where nobody knows. `way`: proven to be as good as the best (within GAP), the best that was found
+    in time, or by the greedy rule; `why` says what kept the solver from a better one."""
 
     answer: Answer
     judged: Judged
@@ -39,22 +46,58 @@ class Solution:
 
 
 def solve(problem: Problem, time_limit_s: float) -> Solution:
-    """The optimum, or within `time_limit_s` the best that was found; the greedy rule's answer where that is cheaper, or
-    where the solver fails. Never raises for what a solver does."""
-    simple = greedy(problem)
-    cost = judge(problem, simple)
+    """The optimum, or what was found to be cheapest when HiGHS had `time_limit_s`: its own answer, its relaxed one with
+    whole replicas, or the greedy rule's. Never raises for what a solver does."""
+    smaller = reduced(problem)
+    best, bound, why = greedy(smaller.problem), None, ""
+    cost, way = judge(smaller.problem, best).usd, "greedy"
+    floor = sum(problem.replica_usd(name) * site.least for name, site in problem.sites.items())
+    if cost <= floor * (1 + GAP**3):  # nothing moves or is missed, and no replica could go
+        return Solution(smaller.whole(best), judge(problem, smaller.whole(best)), "optimum", 0.0)
     try:
-        smaller = reduced(problem)
-        found, gap = _optimum(smaller.problem, time_limit_s)
+        for answer, least in _answers(smaller.problem, time_limit_s):
+            bound = max(least, bound or 0.0)
+            if answer is None:
+                continue
+            usd = judge(smaller.problem, answer).usd
+            if usd < cost and not faults(smaller.problem, answer):
+                best, cost, way = answer, usd, "incumbent"
+            if cost - bound <= GAP * cost:
+                break
+        else:
+            why = f"the best answer was not proven within {time_limit_s:g} s"
     except Exception as error:  # noqa: BLE001 - the plan must go on without scipy, whatever it raises
-        return Solution(simple, cost, "greedy", why=f"{type(error).__name__}: {error}")
-    if found is None:
-        return Solution(simple, cost, "greedy", why=f"the solver has no answer after {time_limit_s:g} s")
-    found = smaller.whole(found)
-    judged = judge(problem, found)
-    if (wrong := faults(problem, found)) or judged.usd > cost.usd:
-        return Solution(simple, cost, "greedy", why=wrong[0] if wrong else "the greedy rule's answer costs less")
-    return Solution(found, judged, "optimum" if gap <= GAP else "incumbent", gap)
+        why = f"{type(error).__name__}: {error}"
+    gap = max(cost - bound, 0.0) / cost if bound is not None and cost > 0 else None
+    if gap is not None and gap <= GAP:
+        way = "optimum"
+    whole = smaller.whole(best)
+    return Solution(whole, judge(problem, whole), cast(Way, way), gap, why)
+
+
+def _answers(problem: Problem, time_limit_s: float) -> Iterator[tuple[Answer | None, float]]:
+    """Answers, each with the least that any could cost: from the relaxed program where the whole one may take longer than
+    there is time, then from the whole one."""
+    large = len(problem.sites) > SMALL
+    relaxed = _solved(problem, time_limit_s, whole=False) if large else NOTHING
+    for threshold in ROUND_UP_FROM if relaxed.replicas else ():
+        counts = {
+            name: min(max(ceil(value - threshold), problem.sites[name].least), problem.sites[name].most)
+            for name, value in relaxed.replicas.items()
+        }
+        if not faults(problem, Answer(counts)):
+            yield _solved(problem, time_limit_s, fixed=counts).answer, relaxed.bound
+    found = _solved(problem, time_limit_s)
+    yield found.answer, found.bound
+
+
+class _Found(NamedTuple):
+    answer: Answer | None
+    replicas: Mapping[str, float]  # before rounding
+    bound: float
+
+
+NOTHING = _Found(None, {}, 0.0)
 
 
 class _Program:
@@ -85,8 +128,8 @@ class _Program:
         self._begins.append(len(self._values))
         self._least.append(least)
 
-    def solve(self, time_limit_s: float) -> tuple[Any, float]:
-        """The columns' values, None where none were found, and the gap to the bound."""
+    def solve(self, time_limit_s: float, *, whole: bool) -> tuple[Any, float]:
+        """The columns' values, None where none were found; and what they cannot cost less than."""
         import numpy
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import csr_array
@@ -95,25 +138,29 @@ class _Program:
         rows = csr_array((self._values, self._columns, self._begins), shape=shape)
         result = milp(
             numpy.array(self.cost),
-            integrality=numpy.array(self.whole),
+            integrality=numpy.array(self.whole) if whole else None,
             bounds=Bounds(numpy.array(self.low), numpy.array(self.high)),
             constraints=LinearConstraint(rows, lb=numpy.array(self._least)) if self._least else None,
             options={"time_limit": time_limit_s, "mip_rel_gap": GAP},
         )
-        gap = result.get("mip_gap")
-        # A program without integers has no gap when it is solved.
-        known = gap if gap is not None and isfinite(gap) else (0.0 if result.status == 0 else inf)
-        return result.x, float(known)
+        bound = result.get("mip_dual_bound")
+        if bound is None:  # a program without integers that was solved is its own bound
+            bound = result.fun if result.status == 0 else 0.0
+        return result.x, float(bound) if isfinite(bound) else 0.0
 
 
-def _optimum(problem: Problem, time_limit_s: float) -> tuple[Answer | None, float]:
+def _solved(
+    problem: Problem, time_limit_s: float, *, whole: bool = True, fixed: Mapping[str, int] | None = None
+) -> _Found:
+    """The program's answer. `fixed`: with these replicas. Not `whole`: replicas may be parts, which is no answer."""
     program = _Program()
     terms = problem.terms
     counts: dict[str, int] = {}
     for name, site in problem.sites.items():
         usd = problem.replica_usd(name)
-        counts[name] = program.column(usd, site.least, site.most, whole=True)
-        if site.least < site.most and site.present < site.most:
+        least, most = (site.least, site.most) if fixed is None else (fixed[name], fixed[name])
+        counts[name] = program.column(usd, least, most, whole=True)
+        if site.present < most:
             started = program.column(usd * terms.start)
             program.at_least(-site.present, {started: 1.0, counts[name]: -1.0})
     shares, besides = _lanes(program, problem)
@@ -125,11 +172,14 @@ def _optimum(problem: Problem, time_limit_s: float) -> tuple[Answer | None, floa
         program.at_least(site.base, _sum(room, loads[name]))
         kept = _kept(program, extras[name], terms.together)
         program.at_least(site.base, _sum({**room, later: 1.0, kept: -1.0}, loads[name]))
-    _budgets(program, problem, counts)
-    values, gap = program.solve(time_limit_s)
+    if fixed is None:
+        _budgets(program, problem, counts)
+    values, bound = program.solve(time_limit_s, whole=whole and fixed is None)
     if values is None:
-        return None, inf
-    replicas = {name: round(values[column]) for name, column in counts.items()}
+        return _Found(None, {}, bound)
+    replicas = {name: float(values[column]) for name, column in counts.items()}
+    if not whole:
+        return _Found(None, replicas, bound)
     share, peak = {}, {}
     for lane in problem.roads:
         moved = float(values[shares[lane]])
@@ -137,7 +187,7 @@ def _optimum(problem: Problem, time_limit_s: float) -> tuple[Answer | None, floa
         more = max(float(values[besides[lane]]), 0.0) if lane in besides else 0.0
         if moved or more:
             share[lane], peak[lane] = moved, moved + more
-    return Answer(replicas, share, peak), gap
+    return _Found(Answer({name: round(value) for name, value in replicas.items()}, share, peak), replicas, bound)
 
 
 def _lanes(program: _Program, problem: Problem) -> tuple[dict[Lane, int], dict[Lane, int]]:
@@ -169,7 +219,7 @@ _Linear = tuple[float, dict[int, float]]
 def _flows(
     problem: Problem, shares: Mapping[Lane, int], besides: Mapping[Lane, int]
 ) -> tuple[dict[str, dict[int, float]], dict[str, dict[str, _Linear]]]:
-    """By model: what takes load away (negative: adds to it), by column; and what each one's peak brings, by its name."""
+    """By model: what takes load away (negative: adds it), by column; and what each one's peak brings, by its name."""
     loads: dict[str, dict[int, float]] = {name: {} for name in problem.sites}
     extras: dict[str, dict[str, _Linear]] = {name: {name: (site.reserve, {})} for name, site in problem.sites.items()}
     for lane, road in problem.roads.items():

@@ -5,12 +5,15 @@ Within a tick the batch is in a steady state: with a admissions a second and a l
     dR/dt = a - R / tau         R: requests in the batch, over all serving replicas
 
 whose solution is exact for constant a. Admissions are what arrives and what waits, as far as there is room (slots that
-the KV cache leaves) and as prompts can be read (the token budget of a step). ITL follows from batch and prefill by the
-same roofline that the exact world steps through. Waiting is first come, first served: every tick's arrivals are a cohort
-whose wait grows evenly from its first to its last request; below saturation prompts wait for one another as in a G/G/1
-queue (Kingman 1961), with an exponential tail.
+the KV cache leaves) and as prompts can be read (the token budget of a step). ITL is the mean over steps that read
+prompts and steps that do not, by the same roofline that the exact world steps through. Lengths scatter, and what comes
+of that is counted (`scatter`). Waiting is first come, first served: every tick's arrivals are a cohort whose wait grows
+evenly from its first to its last request; below saturation prompts wait for one another as in a G/G/1 queue (Kingman
+1961), with an exponential tail.
 
-It stands for the exact world where many requests share a tick; tests hold the two together.
+It stands for the exact world where many requests share a tick; tests hold the two together. A replica that is added
+under a queue takes its share of it at once here; in the exact world the queue stays with the replicas that have it, and
+the new one is sent everything that comes.
 """
 
 from __future__ import annotations
@@ -19,16 +22,25 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from autoscaling.capacity.lengths import OF_TOKENS, PROMPT_CV, context
 from autoscaling.capacity.roofline import Roofline
+from autoscaling.simulate import scatter
+from autoscaling.simulate.engine import BLOCK_TOKENS
 from autoscaling.simulate.pool import Batch, Tally
 from autoscaling.simulate.quantiles import Quantiles
-from autoscaling.simulate.traces import PROMPT_CV
+from autoscaling.simulate.steps import Steps
 from serve.fleet.slo import Slo
 
 # A drained replica has gone when less than this is left in it.
 EMPTY = 0.5
-# Step times are remembered for sizes that differ by less than this.
-GRAIN = 0.02
+# A cache is full when this much of its slots is taken and a queue stands.
+FULL = 0.97
+# A full cache makes room for a token by preempting the youngest sequence, which is read again: so many tokens for each
+# that is written, fewer where prompts are longer than answers. The exact world does 0.3-0.7 at up to 1.3 prompt tokens
+# an answer token, and none at 13.
+READ_AGAIN = 0.5
+# Requests' ITLs scatter by no more than this, however long the prompts between their tokens are.
+MOST_SPREAD = 0.35
 # Rounds of the fixed point between admissions, prefill and ITL; one tick carries the last one's on.
 ROUNDS = 2
 
@@ -67,7 +79,9 @@ class FluidPool:
         self._itl = roof.step_s(1, 1)
         self._felt = self._itl  # ITL over the lifetime of those that end now
         self._drains: list[_Drain] = []
-        self._steps: dict[tuple[int, int, int, int], float] = {}
+        self._steps = Steps(roof)
+        self._spread = 0.0  # of single requests' ITL: standard deviation of its logarithm
+        self._felt_spread = 0.0
         self._ttft, self._itls = Quantiles(), Quantiles()
         self._tally = Tally()
 
@@ -128,7 +142,7 @@ class FluidPool:
         self._drain(seconds)
         self._now = until_s
         tally.running = self._batch + sum(drain.requests for drain in self._drains)
-        context = self._prompt + self._output / 2
+        held = context(self._prompt, self._output) + BLOCK_TOKENS / 2
         tally.kv_use = min(self._batch * context / (self._kv * self._serving), 1.0) if self._serving else 0.0
 
     def _serve(self, begin: float, seconds: float, batch: Batch) -> None:
@@ -140,27 +154,40 @@ class FluidPool:
         prompt, output = self._next_lengths()
         before = self._batch
         itl = self._itl
+        held = context(self._prompt, self._output)
+        slots = replicas * min(self._kv / (context + BLOCK_TOKENS / 2), self._sequences)
+        each = before / replicas
+        chunk = max(self._budget - each, 64.0)
+        long = prompt * OF_TOKENS
+        reads = replicas * chunk / (self._step(each, context, chunk, long) * prompt)
         for _ in range(ROUNDS):
             tau = itl * self._output
             kept = math.exp(-seconds / tau)
-            context = self._prompt + self._output / 2
-            slots = replicas * min(self._kv / context, self._sequences)
             room = (slots - before * kept) / (tau * (1 - kept))
-            each = before / replicas
-            chunk = max(self._budget - each, 64.0)
-            reads = replicas * chunk / (self._step(each, context, chunk, prompt) * prompt)
             rate = max(min(waiting / seconds, room, reads), 0.0)
             after = before * kept + rate * tau * (1 - kept)
             mean = max(rate * tau + (before - rate * tau) * (1 - kept) * tau / seconds, 0.0) / replicas
-            read = min(rate * prompt * itl / replicas, chunk)  # prompt tokens a step
-            itl += 0.7 * (self._step(mean, context, read, prompt) - itl)
+            full = after > FULL * slots and waiting > rate * seconds
+            again = READ_AGAIN * min(self._output / prompt, 1.0) * mean * full
+            # Steps that read prompts and steps that do not: while weights are read a few tokens more cost nothing, so
+            # that the mean of steps is longer than the step of the mean.
+            prompts = rate * itl / replicas
+            busy = -math.expm1(-prompts)
+            read = prompts * prompt / busy if busy > 0 else 0.0
+            idle = self._step(mean, context, min(again, chunk), long)
+            longer = self._step(mean, context, min(again + read, chunk), long) - idle
+            itl += 0.7 * (idle + busy * longer - itl)
         self._itl = itl
+        # A request's ITL is a mean over its steps, which come in runs: of half as many independent ones.
+        variance = max(busy * longer**2 * (OF_TOKENS - busy), 0.0) * 2 / self._output
+        self._spread = min(math.sqrt(variance) / itl, MOST_SPREAD)
         admitted = rate * seconds
         finished = max(before + admitted - after, 0.0)
         self._finish(finished, self._good, itl, seconds)
-        tally.worked_prompt += admitted * prompt
-        tally.worked_output += mean * replicas * seconds / itl
-        self._gaps(mean, replicas, rate, prompt, context, seconds)
+        tokens = mean * replicas * seconds / itl
+        tally.worked_prompt += admitted * prompt + again * replicas * seconds / itl
+        tally.worked_output += tokens
+        self._gaps(tokens, busy, mean, context, read, prompt)
         good = self._admit(begin, seconds, admitted, batch, reads, prompt, mean, context)
         self._batch = max(after, 0.0)
         if admitted > 0:
@@ -180,24 +207,24 @@ class FluidPool:
         """So many ended; what they felt is the ITL of their lifetime."""
         blend = 1 - math.exp(-seconds / max(self._felt * self._output, 1e-3))
         self._felt += blend * (itl - self._felt)
-        within = self._felt <= self._slo.itl_s
+        self._felt_spread += blend * (self._spread - self._felt_spread)
+        within = scatter.share_within(self._slo.itl_s, self._felt, self._felt_spread)
         tally = self._tally
         tally.finished += finished
         tally.prompt += finished * self._prompt
         tally.output += finished * self._output
         tally.itl_within += finished * within
         tally.met += finished * good * within
-        self._itls.add(self._felt, finished)
+        for share, deviations in scatter.SLICES:
+            self._itls.add(self._felt * math.exp(self._felt_spread * deviations), finished * share)
 
-    def _gaps(self, mean: float, replicas: int, rate: float, prompt: float, context: float, seconds: float) -> None:
+    def _gaps(self, tokens: float, busy: float, mean: float, context: float, read: float, prompt: float) -> None:
         """Times between tokens: those of steps that read a prompt, and those of steps that do not."""
-        tokens = mean * replicas * seconds / self._itl
-        prompts = rate * self._itl / replicas  # that a step begins
-        busy = 1 - math.exp(-prompts)
-        read = min(prompts * prompt / busy, self._budget) if busy > 0 else 0.0
         late = self._slo.itl_s
         within = (1 - busy) * (self._step(mean, context, 0.0, prompt) <= late)
-        within += busy * (self._step(mean, context, read, prompt) <= late)
+        for share, factor in scatter.PROMPTS if busy > 1e-3 else ():
+            step = self._step(mean, context, min(read * factor, self._budget), prompt * factor)
+            within += busy * share * (step <= late)
         self._tally.token_gaps += tokens
         self._tally.gaps_within += tokens * within
 
@@ -213,12 +240,15 @@ class FluidPool:
         context: float,
     ) -> float:
         """Takes so many from the queue, evenly over the tick; the share whose first token is in time."""
-        alone = self._itl / 2 + self._step(mean, context, min(prompt, self._budget), prompt) * max(
-            prompt / self._budget, 1.0
-        )
-        queueing = self._queueing(admitted / seconds, batch.cv, reads)
+        waits, wait = self._queueing(admitted / seconds, batch.cv, reads, seconds)
+        # TTFT of prompts that wait for no other: the step that goes on, and their own.
+        alone = [
+            self._itl / 2
+            + self._step(mean, context, min(prompt * factor, self._budget), prompt * factor)
+            * max(prompt * factor / self._budget, 1.0)
+            for _, factor in scatter.PROMPTS
+        ]
         left, good, at = admitted, 0.0, begin
-        slack = self._slo.ttft_s - alone
         tally = self._tally
         while left > 1e-9 and self._queue:
             head = self._queue[0]
@@ -227,11 +257,15 @@ class FluidPool:
             span = (head.end - head.begin) * share
             until = at + seconds * taken / admitted
             first, last = max(at - head.begin, 0.0), max(until - head.begin - span, 0.0)
-            inside = _share_below(first, last, slack)
-            if inside > 0 and queueing > 0:
-                inside *= 1 - math.exp(-max(slack - min(first, last), 0.0) / queueing)
-            good += taken * inside
-            self._ttft.add(alone + queueing + (first + last) / 2, taken)
+            for (part, _), own in zip(scatter.PROMPTS, alone, strict=True):
+                slack = self._slo.ttft_s - own
+                inside = scatter.share_below(first, last, slack)
+                if inside > 0 and waits > 0:
+                    inside *= 1 - waits * math.exp(-max(slack - min(first, last), 0.0) / wait)
+                good += taken * part * inside
+                self._ttft.add(own + (first + last) / 2, taken * part * (1 - waits))
+                for some, times in scatter.WAITS:
+                    self._ttft.add(own + (first + last) / 2 + wait * times, taken * part * waits * some)
             left -= taken
             at = until
             head.begin += span
@@ -243,15 +277,19 @@ class FluidPool:
         tally.ttft_within += good
         return good / admitted if admitted > 0 else 1.0
 
-    def _queueing(self, rate: float, cv: float, reads: float) -> float:
-        """Mean wait for the prompts before, in seconds: Kingman's formula for one of the replicas, among which a
-        balancer spreads arrivals more evenly than they come."""
+    def _queueing(self, rate: float, cv: float, reads: float, seconds: float) -> tuple[float, float]:
+        """Share of requests that wait for the prompts before, and how long those do on average.
+
+        Kingman's formula for one of the replicas, among which a balancer spreads arrivals more evenly than they come;
+        no more than what chance piles up within the tick (the mean of a Brownian motion that is reflected at 0).
+        """
         if rate <= 0 or reads <= 0:
-            return 0.0
+            return 0.0, 1.0
         use = min(rate / reads, 0.98)
-        arrivals = 1 + (cv * cv - 1) / self._serving
         service = self._serving / reads
-        return service * use / (1 - use) * (max(arrivals, 0.0) + PROMPT_CV * PROMPT_CV) / 2
+        varies = max(1 + (cv * cv - 1) / self._serving, 0.0) + PROMPT_CV * PROMPT_CV
+        piled = math.sqrt(2 / math.pi * seconds * use * service * varies)
+        return use, min(service * use / (1 - use) * varies / 2, piled) / use
 
     def _drain(self, seconds: float) -> None:
         """Batches of removed replicas end at the pace of the others."""
@@ -265,25 +303,6 @@ class FluidPool:
             self._tally.worked_output += ended * self._output / 2
         self._drains = [drain for drain in self._drains if drain.requests > 0]
 
-    def _step(self, decoding: float, context: float, prefill: float, prompt: float) -> float:
-        """The roofline's step, remembered."""
-        key = (_bin(decoding), _bin(context), _bin(prefill), _bin(prompt))
-        found = self._steps.get(key)
-        if found is None:
-            found = self._steps[key] = self._roof.step_s(decoding, context, prefill, prompt)
-        return found
-
-
-def _bin(size: float) -> int:
-    """Sizes that differ by less than GRAIN are one."""
-    return int(math.log(size + 1.0) / GRAIN)
-
-
-def _share_below(first: float, last: float, limit: float) -> float:
-    """Of what lies evenly between two ends, the share below a limit."""
-    low, high = (first, last) if first <= last else (last, first)
-    if high <= limit:
-        return 1.0
-    if low >= limit:
-        return 0.0
-    return (limit - low) / (high - low)
+    def _step(self, decoding: float, context: float, read: float, prompt: float) -> float:
+        """The roofline's step: `read` tokens belong to prompts of `prompt` tokens."""
+        return self._steps.step_s(decoding, decoding * context, read, read * prompt)

@@ -30,6 +30,9 @@ class Steps:
             found = self._batches[tokens] = self.roof.step_s(tokens, 0)
         return found
 
-    def step_s(self, decoding: int, context: int, read: int, pairs: float) -> float:
-        """Seconds of a step: `context` is the sum over all that decode, `pairs` that of tokens read times prompts."""
-        return self.batch_s(decoding + read) + self.gather_s * context + self.attend_s * pairs
+    def step_s(self, decoding: float, context: float, read: float, pairs: float) -> float:
+        """Seconds of a step: `context` is the sum over all that decode, `pairs` that of tokens read times prompts.
+
+        Tokens are rounded to whole ones.
+        """
+        return self.batch_s(round(decoding + read)) + self.gather_s * context + self.attend_s * pairs

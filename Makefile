@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 NODE_TESTS := tests/integration/node
+KIT ?= ../shared/cluster
+KIT_STATE ?= $(CURDIR)/.state/cluster
 LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit test-observability lint format lock lock-check bench-gateway bench-routing docs render record-metrics clean
+.PHONY: help setup up down status test test-unit test-observability test-cluster lint format lock lock-check bench-gateway bench-routing docs render record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -46,6 +48,16 @@ test-unit: setup ## Seconds: no network, no Ray, no vLLM.
 
 test-observability: setup ## The whole stack under a real Prometheus: every panel, rule and number (minutes).
 	@$(BIN)/python -m pytest tests/integration/observability $(PYTEST)
+
+test-cluster: setup ## On a real Kubernetes with KubeRay: a kit beside the checkout, or PARLANCE_TEST_KUBECONFIG's (docs/kubernetes.md).
+	@set -e; if [ -z "$$PARLANCE_TEST_KUBECONFIG" ] && [ -x $(KIT)/up.sh ]; then \
+	  export K8S_NODE=real; $(KIT)/setup.sh $(KIT_STATE) ray; $(KIT)/up.sh $(KIT_STATE); \
+	  trap '$(KIT)/down.sh $(KIT_STATE)' EXIT; export KUBECONFIG=$(KIT_STATE)/kubeconfig; \
+	  PATH=$(KIT_STATE)/bin:$$PATH; crds=$(KIT_STATE)/bin/kuberay; \
+	  kubectl apply --server-side -f $$crds/ray.io_rayclusters.yaml -f $$crds/ray.io_rayservices.yaml -f $$crds/ray.io_rayjobs.yaml; \
+	  kubectl apply -f $$crds/role.yaml -f $(KIT)/kuberay/operator.yaml; \
+	  export PARLANCE_TEST_KUBECONFIG=$$KUBECONFIG PARLANCE_TEST_KUBERAY=1; fi; \
+	$(BIN)/python -m pytest tests/cluster $(PYTEST)
 
 lint: setup ## Format, lint, types, layers, lock drift.
 	$(BIN)/ruff format --check .

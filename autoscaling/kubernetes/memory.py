@@ -104,9 +104,8 @@ def packed(history: History, wall: float, clock: float) -> bytes:
         if rounds < 2:
             log.warning("the history of %d models is too large for a ConfigMap, and is not kept", len(history.models))
             return gzip.compress(state_file.encoded(History(), wall, clock), 6, mtime=0)
-        history = History(
-            {name: replace(past, rounds=past.rounds[-(rounds // 2) :]) for name, past in history.models.items()}
-        )
+        models = {name: replace(past, rounds=past.rounds[-(rounds // 2) :]) for name, past in history.models.items()}
+        history = replace(history, models=models)
     return data
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,26 @@ from tests.support.stack import free_ports
 
 
 class AutoscalerProcess:
-    """`parlance autoscaler` on a free port, ready when it answers."""
+    """`parlance autoscaler` on a free port, ready when it answers. `env` goes over this process's environment."""
 
-    def __init__(self, fleet: Path, prometheus_url: str, state_dir: Path, log: Path, *words: str) -> None:
+    def __init__(
+        self,
+        fleet: Path,
+        prometheus_url: str,
+        state_dir: Path | None,
+        log: Path,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         (self.port,) = free_ports(1)
         self.log = log
         command = [sys.executable, "-m", "serve.cli", "autoscaler", "--fleet", str(fleet)]
-        command += ["--prometheus", prometheus_url, "--port", str(self.port), "--state-dir", str(state_dir), *words]
+        command += ["--prometheus", prometheus_url, "--port", str(self.port), *words]
+        command += ["--state-dir", str(state_dir)] if state_dir is not None else []
         with log.open("wb") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, env={**os.environ, **(env or {})}
+            )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -49,6 +62,11 @@ class AutoscalerProcess:
         assert status == 200
         plan: dict[str, Any] = json.loads(body)
         return plan
+
+    @property
+    def leads(self) -> bool:
+        """Whether it says that it is the one that applies plans."""
+        return bool(json.loads(self.get("/healthz")[1])["leader"])
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of `parlance_autoscaler_<name>` with these labels."""

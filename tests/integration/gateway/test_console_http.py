@@ -249,10 +249,10 @@ class Autoscaler:
 
 def test_the_plan_is_read_with_limits_and_the_last_one_is_kept(tmp_path, pair):
     autoscaler = Autoscaler()
+    autoscaler.body = b'{"at": 5, "models": {}}'  # before the gateway itself reads it
     url = f"http://127.0.0.1:{autoscaler.server.server_port}/plan"
     gateway = GatewayProcess(tmp_path, fleet(*pair, plan_url=url))
     try:
-        autoscaler.body = b'{"at": 5, "models": {}}'
         first = data(gateway, "plan")
         assert (first["url"], first["plan"], first["problem"]) == (url, {"at": 5, "models": {}}, None)
 

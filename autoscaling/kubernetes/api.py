@@ -102,7 +102,8 @@ def _refusal(method: str, path: str, status: int, answer: Mapping[str, Any]) -> 
 
 def _short(error: Exception) -> str:
     """Without urllib3's repr of its connection pool."""
-    if isinstance(error, urllib3.exceptions.TimeoutError):
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which urllib3 calls a time-out too
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
         return "no answer in time"
     words = str(error) or type(error).__name__
     return words.rpartition(">: ")[2][:300]

@@ -30,7 +30,7 @@ class _Server(ABC):
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = _respond
+            do_GET = do_POST = do_PUT = do_PATCH = _respond
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""
@@ -103,3 +103,30 @@ class Dashboard(_Server):
             "replicas": [{"replica_id": self._replica, "state": "RUNNING"}],
         }
         return 200, {"applications": {self._model: {"status": self.status, "deployments": {"vllm": deployment}}}}
+
+
+class ApiServer(_Server):
+    """A Kubernetes API server with these objects by path, for answers that a healthy one does not give. `fails` are
+    the statuses with which methods are refused; `asked` is what came."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+        self.fails: dict[str, int] = {}
+        self.asked: list[tuple[str, str, Any]] = []
+        self._version = 100
+        super().__init__()
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        told = json.loads(body) if body else None
+        self.asked.append((method, path, told))
+        if method in self.fails:
+            status = self.fails[method]
+            return status, {"kind": "Status", "message": f"refused with {status}", "code": status}
+        if method == "POST":
+            path = f"{path}/{told['metadata']['name']}"
+        elif path not in self.objects:
+            return 404, {"kind": "Status", "message": f"{path} not found", "code": 404}
+        if method in ("POST", "PUT"):
+            self._version += 1
+            self.objects[path] = {**told, "metadata": {**told["metadata"], "resourceVersion": str(self._version)}}
+        return 200, self.objects[path]

@@ -64,7 +64,10 @@ class Metrics(_Server):
         self._names |= {str(expression): ("time", source) for source, expression in queries.times().items()}
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        name, source = self._names[parse_qs(urlsplit(path).query)["query"][0]]
+        known = self._names.get(parse_qs(urlsplit(path).query)["query"][0])
+        if known is None:  # as of a metric that nobody exports
+            return 200, {"status": "success", "data": {"resultType": "vector", "result": []}}
+        name, source = known
         now = time.time()
         value = now - self.age_s if name == "time" else self.values.get(name, 0.0)
         labels = {
@@ -128,5 +131,6 @@ class ApiServer(_Server):
             return 404, {"kind": "Status", "message": f"{path} not found", "code": 404}
         if method in ("POST", "PUT"):
             self._version += 1
-            self.objects[path] = {**told, "metadata": {**told["metadata"], "resourceVersion": str(self._version)}}
+            meta = {"uid": f"uid-{self._version}", **told["metadata"], "resourceVersion": str(self._version)}
+            self.objects[path] = {**told, "metadata": meta}
         return 200, self.objects[path]

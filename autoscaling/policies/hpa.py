@@ -58,10 +58,10 @@ def settled(case: Case, recommended: int, words: str) -> ModelPlan:
         )
     wanted = _paced(case, stable, rules)
     if wanted != stable:
-        code, verb = (Code.PACE_UP, "added") if stable > wanted else (Code.PACE_DOWN, "removed")
-        reason = Reason(
-            code, f"{stable} are recommended, no more may be {verb} within {rules.period_s:g} s: {reason.words}"
-        )
+        up = stable > wanted
+        code, verb = (Code.PACE_UP, "added") if up else (Code.PACE_DOWN, "removed")
+        period_s = rules.scale_up_period_s if up else rules.scale_down_period_s
+        reason = Reason(code, f"{stable} are recommended, no more may be {verb} within {period_s:g} s: {reason.words}")
     return case.plan(recommended, max(wanted, 1), reason)
 
 
@@ -113,16 +113,22 @@ def _stable(case: Case, recommended: int, rules: Hpa) -> int:
 def _paced(case: Case, wanted: int, rules: Hpa) -> int:
     """`wanted`, as far as it may be changed from what there was when the period began."""
     current = case.current
-    changes = (
-        r.target - r.before
-        for r in case.past.rounds
-        if r.at > case.now - rules.period_s and r.target is not None and r.before is not None
-    )
-    began = current - sum(changes)
     if wanted > current:
+        began = _began(case, rules.scale_up_period_s)
         most = max(began + rules.scale_up_pods, ceil(began * (1 + rules.scale_up_percent / 100)))
         return min(wanted, max(most, current))
     if wanted < current:
+        began = _began(case, rules.scale_down_period_s)
         least = int(began * (1 - rules.scale_down_percent / 100))
         return max(wanted, min(least, current))
     return wanted
+
+
+def _began(case: Case, period_s: float) -> int:
+    """How many there were when the period began that ends now."""
+    changes = (
+        r.target - r.before
+        for r in case.past.rounds
+        if r.at > case.now - period_s and r.target is not None and r.before is not None
+    )
+    return case.current - sum(changes)

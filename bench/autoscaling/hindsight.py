@@ -11,7 +11,6 @@ they fit every model and GPU; what was tried is printed, and what falls short to
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import os
@@ -22,34 +21,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from autoscaling.capacity.sustained import Mix, Sustained, sustained
+from grids import Point, TunedJob, grids, scales_of, tuned
+
 from autoscaling.policies import POLICIES
 from autoscaling.simulate.conditions import Conditions
-from autoscaling.simulate.many import CLAIRVOYANT, Job, run_all
+from autoscaling.simulate.many import CLAIRVOYANT, run_all
 from autoscaling.simulate.outcome import Outcome
 from autoscaling.simulate.report import minutes, missed, moment
 from autoscaling.simulate.traces import Trace, read
 from serve.commands.tables import aligned
-from serve.fleet import Fleet, load
-from serve.fleet.base import Frozen
+from serve.fleet import load
 
 HERE = Path(__file__).resolve().parent
 FLEET = HERE.parent / "fleets" / "one-70b.yaml"
 TRACE = HERE.parent.parent / "tests" / "data" / "traces" / "servegen-m-large-2d.csv"
 SHIPPED = "shipped settings"
-
-# Paths below `autoscaling:` of the description, and one that is not.
-INITIAL = "replicas.initial"
-USE, HEADROOM = "work.target_utilisation", "work.headroom"
-QUEUE = "rules.hpa_queue.waiting_per_replica"
-BATCH = "rules.hpa_concurrency.running_per_replica"
-RATE = "rules.keda.requests_per_s"
-ONGOING = "rules.ray_default.target_ongoing_requests"
-DOWN_WINDOW = "rules.hpa.scale_down_window_s"
-DOWN_DELAY = "rules.ray_default.downscale_delay_s"
-UP_DELAY = "rules.ray_default.upscale_delay_s"
-
-Point = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,87 +49,8 @@ class Tried:
     @property
     def words(self) -> str:
         """The setting as a person reads it."""
-        return ", ".join(f"{path.split('.')[-1]} {value:.4g}" for path, value in self.point.items()) or SHIPPED
-
-
-@dataclass(frozen=True, slots=True)
-class Scales:
-    """What grids are fractions of: a replica at its limit for the mean request, and how many the peak fills."""
-
-    limit: Sustained
-    peak: float
-
-
-def grids(scales: Scales, full: bool) -> dict[str, list[Point]]:
-    """The settings to try for each policy that is tuned."""
-    batch, rate = scales.limit.sequences, scales.limit.requests_per_s
-    # Requests in a batch grow faster than the load of a replica: such rules swing unless they aim far below the limit.
-    batches = [batch * share for share in ((0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.7) if full else (0.1, 0.2, 0.35))]
-    rates = [rate * share for share in ((0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8) if full else (0.4, 0.55, 0.7))]
-    waiting = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0) if full else (0.5, 2.0, 10.0)
-    windows = (300.0, 900.0, 1800.0) if full else (300.0, 1800.0)
-    uses = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95) if full else (0.6, 0.7, 0.8, 0.9)
-    peaks = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35) if full else (0.7, 0.85, 1.0, 1.2)
-    known = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0) if full else (0.7, 0.8, 0.9, 1.0)
-    delays = {UP_DELAY: (0.0, 30.0) if full else (30.0,), DOWN_DELAY: (300.0, 600.0, 1800.0) if full else (600.0,)}
-    return {
-        CLAIRVOYANT: _crossed({USE: known}),
-        "token-work": _crossed({USE: uses, HEADROOM: (1.0, 1.1, 1.25) if full else (1.0, 1.25)}),
-        "static": _crossed({INITIAL: sorted({math.ceil(scales.peak * share) for share in peaks})}),
-        "keda": _crossed({RATE: rates, DOWN_WINDOW: windows}),
-        "hpa-queue": _crossed({QUEUE: waiting, DOWN_WINDOW: windows}),
-        "hpa-concurrency": _crossed({BATCH: batches, DOWN_WINDOW: windows}),
-        "ray-default": _crossed({ONGOING: batches, **delays}),
-    }
-
-
-def _crossed(axes: Mapping[str, Sequence[float]]) -> list[Point]:
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-
-
-def scales_of(fleet: Fleet, model: str, trace: Trace) -> Scales:
-    """Those of a model and its trace. Raises ValueError where its roofline cannot be computed."""
-    described = next(one for one in fleet.models if one.id == model)
-
-    def at_limit(prompt: float, output: float) -> Sustained:
-        found = sustained(described, Mix(prompt, output), fleet.slo)
-        if found is None:
-            raise ValueError(
-                f"{model}: no roofline: it needs an engine on a known GPU, and an architecture on its card"
-            )
-        return found
-
-    requests = sum(w.requests_per_s * w.seconds for w in trace.windows)
-    prompt = sum(w.prompt * w.requests_per_s * w.seconds for w in trace.windows) / requests
-    output = sum(w.output * w.requests_per_s * w.seconds for w in trace.windows) / requests
-    peak = max(w.requests_per_s / at_limit(w.prompt, w.output).requests_per_s for w in trace.windows)
-    return Scales(at_limit(prompt, output), peak)
-
-
-def tuned(fleet: Fleet, point: Point) -> Fleet:
-    """The fleet with these settings; `replicas.initial` is every model's, within its bounds."""
-    settings: Any = fleet.autoscaling
-    models = fleet.models
-    for path, value in point.items():
-        if path == INITIAL:
-            models = tuple(_with_initial(model, int(value)) for model in models)
-        else:
-            settings = _changed(settings, path.split("."), value)
-    return fleet.model_copy(update={"autoscaling": settings, "models": models})
-
-
-def _with_initial(model: Any, initial: int) -> Any:
-    bounds = model.engine.replicas
-    within = min(max(initial, bounds.min), bounds.max)
-    replicas = bounds.model_copy(update={"initial": within})
-    return model.model_copy(update={"engine": model.engine.model_copy(update={"replicas": replicas})})
-
-
-def _changed(settings: Frozen, path: Sequence[str], value: float) -> Frozen:
-    """Checked anew, as a description's are: a grid must not try what nobody could set."""
-    name, *rest = path
-    inner = _changed(getattr(settings, name), rest, value) if rest else value
-    return type(settings).model_validate({**dict(settings), name: inner})
+        told = (f"{path.split('.')[-1]} {value:.4g}" for path, value in self.point.items())
+        return ", ".join(told) or SHIPPED
 
 
 def best(tried: Sequence[Tried], attainment: float) -> Tried:
@@ -218,7 +125,7 @@ def main() -> int:
     points = {name: grid for name, grid in grids(scales, args.grid == "full").items() if name in args.policies}
     points |= {name: [{}] for name in args.policies if name not in points}
     work = [(name, point) for name, grid in points.items() for point in grid]
-    jobs = [Job(name, tuned(fleet, point), traffic, conditions) for name, point in work]
+    jobs = [TunedJob(name, tuned(fleet, point), traffic, conditions) for name, point in work]
     began = perf_counter()
     found: dict[int, Tried] = {}
     for number, outcome in run_all(jobs, args.jobs):

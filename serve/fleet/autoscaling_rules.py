@@ -45,11 +45,12 @@ class Hpa(Frozen):
     )
     scale_up_pods: int = Field(default=4, ge=1, le=1024, description="Added in a period; the larger of both counts.")
     scale_up_percent: float = Field(default=100, ge=0, le=10_000, description="Added in a period.")
+    scale_up_period_s: float = Field(default=15, gt=0, le=1800, description="`periodSeconds` of both.")
     scale_down_window_s: float = Field(
         default=300, ge=0, le=3600, description="`scaleDown.stabilizationWindowSeconds`: the highest of it."
     )
     scale_down_percent: float = Field(default=100, ge=0, le=100, description="Removed in a period.")
-    period_s: float = Field(default=15, gt=0, le=1800, description="`periodSeconds` of these.")
+    scale_down_period_s: float = Field(default=15, gt=0, le=1800, description="`periodSeconds` of that.")
 
 
 class HpaQueue(Frozen):
@@ -103,4 +104,5 @@ class Rules(Frozen):
         ray, hpa = self.ray_default, self.hpa
         to_zero = ray.downscale_to_zero_delay_s or 0.0
         windows = (ray.look_back_period_s, ray.upscale_delay_s, ray.downscale_delay_s, to_zero)
-        return max(*windows, hpa.scale_up_window_s, hpa.scale_down_window_s, hpa.period_s, self.keda.cooldown_s)
+        behaviour = (hpa.scale_up_window_s, hpa.scale_up_period_s, hpa.scale_down_window_s, hpa.scale_down_period_s)
+        return max(*windows, *behaviour, self.keda.cooldown_s)

@@ -141,4 +141,4 @@ def test_the_reason_tells_the_metric_a_replica() -> None:
     made = plan(0.0, queue(30.0, 2), History(), described(), HpaQueue())
     assert made.reason.words == "waiting requests: 15.0 of a replica, the target is 10"
     assert made.arriving == 100.0
-    assert described().autoscaling.rules.hpa.period_s == INTERVAL_S
+    assert described().autoscaling.rules.hpa.scale_up_period_s == INTERVAL_S

@@ -118,8 +118,9 @@ def connect(namespace: str | None, timeout_s: float) -> Api:
             config.load_incluster_config(settings)
             own = NAMESPACE_FILE.read_text(encoding="utf-8").strip() if namespace is None else namespace
         else:
-            config.load_kube_config(client_configuration=settings)
-            own = _context_namespace() if namespace is None else namespace
+            where = os.environ.get("KUBECONFIG") or None  # asked now: the client asked when it was imported
+            config.load_kube_config(where, client_configuration=settings)
+            own = _context_namespace(where) if namespace is None else namespace
     except (config.ConfigException, OSError, ValueError) as error:
         raise LocalError(
             f"no Kubernetes cluster is known ({error}): run in a pod with a service account, set KUBECONFIG, or leave "
@@ -129,8 +130,8 @@ def connect(namespace: str | None, timeout_s: float) -> Api:
     return Api(ApiClient(settings), own, timeout_s)
 
 
-def _context_namespace() -> str:
-    _, active = config.list_kube_config_contexts()
+def _context_namespace(where: str | None) -> str:
+    _, active = config.list_kube_config_contexts(where)
     return str(active["context"].get("namespace") or "default")
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from kubernetes.config import incluster_config
 
 from autoscaling.history import History
-from autoscaling.kubernetes.api import Refused
+from autoscaling.kubernetes import api as api_module
+from autoscaling.kubernetes.api import Refused, connect
 from autoscaling.kubernetes.events import Events, Subject
 from autoscaling.kubernetes.lease import Lease
 from autoscaling.kubernetes.memory import ConfigMapMemory
 from autoscaling.kubernetes.reports import Report
+from serve.errors import LocalError
 from serve.fleet.autoscaling_kubernetes import Kubernetes
 from tests.support.kubernetes import Namespace, documented, until
 
@@ -105,6 +110,38 @@ def test_the_account_does_its_work(namespace: Namespace) -> None:
     lease.resign()
     assert namespace.lease()["holderIdentity"] == ""
     assert not memory.load(0.0, 0.0).models
+
+
+def test_in_a_pod_the_service_account_is_used(
+    namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the files that Kubernetes puts into a pod, at another place."""
+    (tmp_path / "token").write_text(namespace.token())
+    (tmp_path / "ca.crt").write_bytes(namespace.authority())
+    (tmp_path / "namespace").write_text(namespace.name)
+    address = urlsplit(namespace.server)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", address.hostname or "")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port or 443))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(api_module, "NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setenv("POD_NAME", "parlance-autoscaler-0")
+    lease = Lease(connect(None, 5), Kubernetes(), 60)
+    assert lease.leads()
+    assert namespace.lease()["holderIdentity"] == lease.identity
+    assert lease.identity.startswith("parlance-autoscaler-0_")
+    lease.resign()
+
+
+def test_outside_of_a_cluster_the_kubeconfig_says_where(
+    namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(namespace.as_account()))
+    assert connect(None, 5).namespace == namespace.name
+    assert connect("other", 5).namespace == "other"
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(LocalError, match="run in a pod with a service account, set KUBECONFIG, or leave"):
+        connect(None, 5)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,11 @@ class Namespace:
         path.chmod(0o600)
         return path
 
+    def authority(self) -> bytes:
+        """The certificate by which the API server is known."""
+        assert self.admin._client.configuration.ssl_ca_cert
+        return Path(self.admin._client.configuration.ssl_ca_cert).read_bytes()
+
     def api(self, server: str | None = None, timeout_s: float = 5) -> Api:
         """Calls as the documented account."""
         settings = Configuration()

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from autoscaling import fetch
 from autoscaling.queries import Query, Source, queries, times
-from autoscaling.snapshot import Cause, Reading, Replicas, Seen
+from autoscaling.snapshot import Cause, Reading, Replicas, Seen, combined
 from serve.fleet import Fleet
 
 # A round's questions may take as long together as so many of them may alone.
@@ -123,6 +123,8 @@ class Reader:
         refused = readings["refused"]
         if refused.value and everywhere.value is not None:
             readings["refused"] = Reading(min(refused.value, everywhere.value), refused.age_s)
+        # What others take while it is down would come back to it: else a model that sleeps is never woken by `auto`.
+        readings["refused"] = combined((readings["refused"], readings.pop("spilled")), lambda one, other: one + other)
         known = isinstance(replicas, Replicas)
         none = isinstance(replicas, Replicas) and not replicas.running and not running
         readings = self._idle(readings, none)

@@ -48,7 +48,8 @@ def times() -> dict[Source, Expr]:
 
 
 def queries(fleet: Fleet) -> tuple[Query, ...]:
-    """Every query of a round. Names are those of `Seen`'s readings; `refused_by_all` bounds each model's `refused`."""
+    """Every query of a round. Names are those of `Seen`'s readings; `refused_by_all` bounds each model's `refused`,
+    and what other models took for it (`spilled`) is added."""
     settings, slo = fleet.autoscaling, fleet.slo
     window, mix = duration(settings.window_s), duration(settings.mix_window_s)
     return (
@@ -64,6 +65,7 @@ def queries(fleet: Fleet) -> tuple[Query, ...]:
             most=1e6,
             absent_is_zero=True,
         ),
+        _gateway("spilled", rate(metrics.SPILLED, window), most=1e6, absent_is_zero=True),
         _gateway("prompt_tokens", rate(metrics.TOKENS, mix, direction="input"), absent_is_zero=True),
         _gateway("cached_tokens", rate(metrics.TOKENS, mix, direction="cached_input"), absent_is_zero=True),
         _gateway("output_tokens", rate(metrics.TOKENS, mix, direction="output"), absent_is_zero=True),

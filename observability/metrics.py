@@ -181,6 +181,12 @@ REJECTIONS = _counter(
     "Models that were no candidate for a request, or could not take one that named them, by the code of the reason.",
     "model", "code",
 )  # fmt: skip
+SPILLED = _counter(
+    "spilled_requests_total",
+    "Requests to `auto` that another model took because this one, which would have had them, had no replica or no "
+    "capacity: load that comes back when it is up.",
+    "model",
+)
 LANGUAGE_SOURCE = _counter("language_source_total", "Decisions by what the prompt's language was taken from.", "source")
 STICKINESS = _counter(
     "conversation_decisions_total",
@@ -292,7 +298,7 @@ GATEWAY = (
     WAKING, WAKING_ENDED, WAKING_WAIT, SHIFTS, PLAN_FLAWS,
     TTFT, LANGUAGE_TTFT, ITL, TPOT, DURATION, QUEUE, DECISION, OVERHEAD,
     TOKENS, WORDS, COST, REFERENCE_COST, QUALITY_GIVEN_UP, QUALITY_KNOWN, PRICE,
-    REJECTIONS, LANGUAGE_SOURCE, STICKINESS, REPLIES_CHECKED, WRONG_LANGUAGE,
+    REJECTIONS, SPILLED, LANGUAGE_SOURCE, STICKINESS, REPLIES_CHECKED, WRONG_LANGUAGE,
     TOKEN_RATIO, OBSERVATIONS, ANSWER_TOKENS, INPUT_TIME, KEY_EXPIRY, CERTIFICATE_EXPIRY, LOG_LOST, BUILD,
     *TENANTS,
 )  # fmt: skip

@@ -36,7 +36,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "reasons", "rejections", "stickiness", "language-source",
         "decision-time", "decision-heatmap", "expected-wait", "retries",
         "price", "answer-tokens", "observations", "input-age",
-        "waking", "waking-ends", "waking-wait", "shifts", "plan-flaws",
+        "waking", "waking-ends", "waking-wait", "spilled", "shifts", "plan-flaws",
     ),
     "autoscaling": (
         "plan-against-actual", "replica-states", "bounds",

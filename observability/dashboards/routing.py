@@ -203,7 +203,7 @@ def _autoscaler() -> tuple[Panel, ...]:
             "Requests for a model without a replica, held until one has started (`gateway.waking`). Long above 0 while "
             "Autoscaling shows no replica starting: the autoscaler is blind or at its bounds.",
             (Query(amount(metrics.WAKING, "model", **MODEL), "{{model}}"),),
-            width=6,
+            width=4,
             empty=nobody,
         ),
         Panel(
@@ -213,7 +213,7 @@ def _autoscaler() -> tuple[Panel, ...]:
             "(`replicas.min: 1`). full and displaced: more requests than places; clients try again.",
             (Query(seen(metrics.WAKING_ENDED, "model", "outcome", **MODEL), "{{model}}: {{outcome}}"),),
             scale=Scale.PER_SECOND,
-            width=6,
+            width=4,
             empty="no request was held",
         ),
         Panel(
@@ -221,8 +221,18 @@ def _autoscaler() -> tuple[Panel, ...]:
             "Held for, p95",
             "How long requests were held, by model: what a cold start costs those who meet it.",
             (Query(percentile(0.95, metrics.WAKING_WAIT, "model", **MODEL), "{{model}}"),),
-            width=6,
+            width=4,
             empty="no request was held",
+        ),
+        Panel(
+            "spilled",
+            "Taken by another model",
+            "Requests to `auto` by the model that would have had them, had it been up. At one that sleeps: it is about "
+            "to be woken. At another: an engine is down, and its load costs more elsewhere.",
+            (Query(seen(metrics.SPILLED, "model", **MODEL), "{{model}}"),),
+            scale=Scale.PER_SECOND,
+            width=4,
+            empty="no request went elsewhere",
         ),
         Panel(
             "shifts",
@@ -231,7 +241,7 @@ def _autoscaler() -> tuple[Panel, ...]:
             "`shifted` above.",
             (Query(largest(metrics.SHIFTS), "shifts"),),
             scale=Scale.NUMBER,
-            width=3,
+            width=4,
         ),
         Panel(
             "plan-flaws",
@@ -240,7 +250,7 @@ def _autoscaler() -> tuple[Panel, ...]:
             "Autoscaling); malformed and unknown_model: it runs another version, or another description.",
             (Query(seen(metrics.PLAN_FLAWS, "flaw"), "{{flaw}}"),),
             scale=Scale.PER_SECOND,
-            width=3,
+            width=4,
             empty="every plan was of use",
         ),
     )

@@ -21,7 +21,7 @@ from serve.gateway.instruments import Instruments
 from serve.gateway.instruments.families import NONE
 from serve.gateway.plan_reader import LastPlan, PlanReader
 from serve.routing.records import Shift
-from serve.routing.shifts import NO_SHIFTS, ROUNDING, Shifts
+from serve.routing.shifts import NO_SHIFTS, Shifts
 from serve.routing.tags import normal
 
 log = logging.getLogger("parlance.gateway")
@@ -30,6 +30,8 @@ log = logging.getLogger("parlance.gateway")
 ROUNDS = 3
 GRACE_S = 15.0
 MAX_SHIFTS = 10_000
+# Shares are published with six digits: those of one model may add up to a little more than 1.
+MOST_TOGETHER = 1.0001
 
 
 class Flaw(StrEnum):
@@ -122,7 +124,7 @@ def _together(language: str, shifts: list[Shift]) -> None:
     if len({(shift.source, shift.to) for shift in shifts}) < len(shifts):
         raise Unusable(Flaw.MALFORMED, f"shifts in {language}: two between the same models")
     for source, share in shares.items():
-        if share > 1 + ROUNDING:
+        if share > MOST_TOGETHER:
             raise Unusable(Flaw.MALFORMED, f"shifts in {language} from {source}: {share:g} together, at most 1")
 
 

@@ -18,7 +18,7 @@ from serve.gateway.instruments import Instruments
 from serve.gateway.instruments.bounds import DISPLACED, FULL, STOPPED, TIMEOUT, WOKEN
 from serve.gateway.upstream import Upstream
 from serve.routing import policy
-from serve.routing.records import Decision, Mode, Rejection
+from serve.routing.records import NOT_UP, Decision, Mode
 
 # After this a client may ask again: a replica takes a minute or so, and the next request is held in its turn.
 RETRY_AFTER_S = 5
@@ -26,7 +26,6 @@ RETRY_AFTER_S = 5
 RETRY_ELSEWHERE_S = 1
 LONGEST_RETRY_S = 120
 
-_NOT_UP = (Rejection.UNHEALTHY, Rejection.NO_CAPACITY)
 _LATER = (policy.UNHEALTHY, policy.NO_CAPACITY)
 
 
@@ -99,7 +98,7 @@ class Waking:
             return (model, frozenset()) if asleep and model is not None else None
         if decision.model is not None or decision.reason_code not in _LATER:
             return None
-        able = [one for one in decision.candidates if one.rejection in _NOT_UP]
+        able = [one for one in decision.candidates if one.rejection in NOT_UP]
         if not able:  # the reference would have stood in
             able = [one for one in decision.candidates if one.model == self._reference]
         sleeping = [one for one in able if self.holds(one.model)]

@@ -51,6 +51,10 @@ class Rejection(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
+# What a minute may change: a model that only this speaks against may take the next request.
+NOT_UP = frozenset((Rejection.NO_CAPACITY, Rejection.UNHEALTHY))
+
+
 class Mode(StrEnum):
     """How the model was named."""
 

@@ -65,6 +65,7 @@ class Instruments:
         self.price = Levels(metrics.PRICE, r)
         # Choices.
         self.rejections = Counts(metrics.REJECTIONS, r)
+        self.spilled = Counts(metrics.SPILLED, r)
         self.language_source = Counts(metrics.LANGUAGE_SOURCE, r)
         self.stickiness = Counts(metrics.STICKINESS, r)
         self.checked = Counts(metrics.REPLIES_CHECKED, r)
@@ -98,6 +99,7 @@ class Instruments:
                 _zeros(self.waking_ended, bounds.WAKING, model.id)
             _zeros(self.aborts, bounds.ABORTS, model.id)
             _zeros(self.retries, bounds.RETRIED, model.id)
+            _zeros(self.spilled, (model.id,))
             _zeros(self.rejections, (code.value for code in Rejection), model.id)
             for checks in (self.checked, self.wrong_language):
                 _zeros(checks, bounds.languages_of_model(model), model.id)

@@ -12,7 +12,7 @@ from serve.gateway.moments import Moments
 from serve.gateway.record import Discarded, Finished
 from serve.gateway.stream import Usage
 from serve.routing.cost import rates
-from serve.routing.records import Candidate, Decision, LanguageSource, Rejection
+from serve.routing.records import NOT_UP, Candidate, Decision, LanguageSource, Mode, Rejection
 from serve.routing.reply import Judged, Verdict
 from serve.routing.table import TEMPLATED
 from serve.routing.words import word
@@ -141,15 +141,19 @@ class Tally:
             stayed = bounds.STAYED if decision.model in cached else bounds.MOVED
             self._turns[stayed if cached else bounds.NEW].value += 1
         own = reference = None
+        spilled = False
         answered, wanted, models = done.model, self._reference, self._models
         for candidate in decision.candidates:
             name = candidate.model
             if candidate.rejection is not None:
                 models[name].rejected[candidate.rejection].value += 1
+                spilled = spilled or candidate.rejection in NOT_UP
             if name == answered:
                 own = candidate
             if name == wanted:
                 reference = candidate
+        if spilled and decision.mode is Mode.AUTO and (first := spilled_from(decision, wanted)) is not None:
+            self._to.spilled.add((first,))
         return own, reference
 
     def _timed(self, done: Finished, model: str, language: str) -> None:
@@ -245,6 +249,25 @@ class Tally:
             self._to.checked.child(labels).value += 1
             if judged.verdict is Verdict.WRONG:
                 self._to.wrong_language.add(labels)
+
+
+def spilled_from(decision: Decision, reference: str) -> str | None:
+    """The model that would have had the request to `auto` that another one took, had it been up; None: there is none.
+
+    Where a rule had to be given up, that is the reference, or else the cheapest that would have met it.
+    """
+    if decision.model is None:
+        return None
+    down = [one for one in decision.candidates if one.rejection in NOT_UP]
+    if not decision.fallback:
+        up = [one.cost_usd for one in decision.candidates if one.rejection is None]
+        down = [one for one in down if one.cost_usd < min(up)]
+    first = min(
+        down,
+        key=lambda one: (decision.fallback and one.model != reference, one.cost_usd, one.model),
+        default=None,
+    )
+    return None if first is None else first.model
 
 
 def queue_s(moments: Moments, model: str) -> float | None:

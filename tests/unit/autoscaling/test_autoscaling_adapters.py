@@ -52,7 +52,7 @@ def read(told: Round, running: tuple[str, ...] = ("a", "b"), replicas: Replicas 
 
 def test_every_query_gives_a_reading() -> None:
     names = [query.name for query in queries.queries(fleet())]
-    assert sorted(names) == sorted((*READINGS, "refused_by_all"))
+    assert sorted(names) == sorted((*READINGS, "refused_by_all", "spilled"))
 
 
 def test_figures_of_gateways_and_the_sum_over_running_replicas() -> None:
@@ -91,7 +91,7 @@ def test_old_samples_are_stale() -> None:
 
 
 def test_counters_that_never_counted_are_zero_where_their_exporter_answers() -> None:
-    told = read(answers(dict.fromkeys(("prompt_tokens", "refused", "worked_prompt_tokens"), ())))
+    told = read(answers(dict.fromkeys(("prompt_tokens", "refused", "spilled", "worked_prompt_tokens"), ())))
     assert [told.prompt_tokens.value, told.refused.value, told.worked_prompt_tokens.value] == [0.0, 0.0, 0.0]
     gone = Round(answers({"prompt_tokens": ()}).answers, {Source.GATEWAY: (), Source.ENGINES: ()})
     assert read(gone).prompt_tokens.cause is Cause.MISSING
@@ -113,7 +113,7 @@ def test_engines_that_export_nothing_are_idle_only_while_nothing_is_open() -> No
 
 @pytest.mark.parametrize("left_behind", [(), ("dead",)])
 def test_requests_that_are_held_for_a_model_without_replicas_are_seen(left_behind: tuple[str, ...]) -> None:
-    held = answers({"in_flight": 1.0, "finished": 0.0, "growth": 0.02, "refused": 0.0})
+    held = answers({"in_flight": 1.0, "finished": 0.0, "growth": 0.02, "refused": 0.0, "spilled": 0.0})
     engines = tuple(Series({"model_name": MODEL, "ReplicaId": name}, NOW, NOW - 900) for name in left_behind)
     none = Round(held.answers, {**held.times, Source.ENGINES: engines})
     seen = read(none, (), Replicas(0, 0))
@@ -132,18 +132,25 @@ def test_one_held_request_starts_a_replica(policy: str, growth: float) -> None:
     """Growth 0: it is held for longer than the window already; KEDA, which triggers on a rate, must see it arrive. HPAs
     never come back from no replica."""
     described = fleet(0, 4, initial=0, policy=policy)
-    held = answers({"in_flight": 1.0, "finished": 0.0, "growth": growth, "refused": 0.0, "output_tokens": 0.0})
+    quiet = dict.fromkeys(("finished", "refused", "spilled", "output_tokens"), 0.0)
+    held = answers({**quiet, "in_flight": 1.0, "growth": growth})
     seen = Reader(described).seen(MODEL, Round(held.answers, {**held.times, Source.ENGINES: ()}), (), Replicas(0, 0))
     made = Bounded(POLICIES[policy]).plan(0.0, Snapshot(0.0, {MODEL: seen}), History(), described).models[MODEL]
     assert (made.needed, made.wanted) == (1, 1), made.reason.words
-    quiet = replace(seen, in_flight=Reading(0.0, 2.0), growth=Reading(0.0, 2.0))
-    asleep = Bounded(POLICIES[policy]).plan(0.0, Snapshot(0.0, {MODEL: quiet}), History(), described).models[MODEL]
+    gone = replace(seen, in_flight=Reading(0.0, 2.0), growth=Reading(0.0, 2.0))
+    asleep = Bounded(POLICIES[policy]).plan(0.0, Snapshot(0.0, {MODEL: gone}), History(), described).models[MODEL]
     assert asleep.wanted == 0
 
 
 def test_no_more_refusals_than_the_fleet_had() -> None:
-    assert read(answers({"refused": 9.0, "refused_by_all": 0.5})).refused.value == 0.5
-    assert read(answers({"refused": 0.2, "refused_by_all": 0.5})).refused.value == 0.2
+    assert read(answers({"refused": 9.0, "refused_by_all": 0.5, "spilled": 0})).refused.value == 0.5
+    assert read(answers({"refused": 0.2, "refused_by_all": 0.5, "spilled": 0})).refused.value == 0.2
+
+
+def test_what_other_models_took_for_one_that_is_down_comes_back_to_it() -> None:
+    spilled = read(answers({"refused": 9.0, "refused_by_all": 0.0, "spilled": 0.25}), (), Replicas(0, 0))
+    assert spilled.refused.value == 0.25
+    assert read(answers({"spilled": -1.0})).refused.cause is Cause.INVALID
 
 
 def test_replicas_that_are_not_known() -> None:

@@ -23,7 +23,7 @@ from serve.gateway.record import Discarded, Finished
 from serve.gateway.stream import EngineStreamError, Usage
 from serve.routing.cost import exact_cost_nano_usd, rates
 from serve.routing.decide import decide
-from serve.routing.records import Endpoint, Request
+from serve.routing.records import Endpoint, Hints, ModelState, Request
 from serve.routing.reply import Judged, Verdict
 from serve.routing.words import word
 
@@ -312,3 +312,29 @@ def test_children_exist_from_the_start_where_they_are_few():
     for metric in set(metrics.GATEWAY) - later - ledger:
         name = f"{metric.name}_count" if metric.buckets else metric.name
         assert name in text, name
+
+
+DOWN = ModelState(healthy=False)
+
+
+@pytest.mark.parametrize(
+    ("live", "request_", "spilled"),
+    [
+        ({}, {}, {}),
+        ({"small": DOWN}, {}, {"small": 1}),  # `big` took what `small` would have had
+        ({"small": ModelState(has_capacity=False)}, {}, {"small": 1}),
+        ({"big": DOWN}, {}, {}),  # dearer: it would not have had it
+        ({"small": DOWN}, {"model": "big"}, {}),
+        ({"small": DOWN}, {"hints": Hints(models=("big",))}, {}),
+        ({"small": DOWN, "big": DOWN}, {}, {}),  # refused: its rejections count
+        ({"big": DOWN}, {"text": "12345"}, {"big": 1}),  # the reference answers what has no language
+    ],
+)
+def test_what_another_model_took_is_counted_for_the_one_that_was_down(live, request_, spilled):
+    worker = Worker()
+    request = Request(**{"text": GERMAN, "characters": len(GERMAN), **request_})
+    decision = decide(request, FLEET, live, 0.0)
+    chosen = Chosen(decision, request, None, {}, 0.0004)  # type: ignore[arg-type]
+    worker.count(decision.model, chosen=chosen)
+    counted = {model: worker.value(metrics.SPILLED, model=model) for model in ("big", "small")}
+    assert {model: count for model, count in counted.items() if count} == spilled

@@ -123,8 +123,10 @@ def table(several: list[tuple[Case, Outcome]]) -> None:
             f"{out.usd / alone.usd:9.3f} {starts:7} {out.took_s:6.0f}"
         )
     own, joint = several[1][1], several[2][1]
-    print(f"saved: {1 - joint.usd / alone.usd:.1%}; by rounding and peaks apart {(alone.usd - own.usd) / alone.usd:.1%}, "
-          f"by shared headroom {(own.usd - joint.usd) / alone.usd:.1%}")  # fmt: skip
+    print(
+        f"saved: {1 - joint.usd / alone.usd:.1%}; room shared {(alone.usd - own.usd) / alone.usd:.1%}, "
+        f"headroom shared {(own.usd - joint.usd) / alone.usd:.1%}"
+    )
     for model, one in alone.models.items():
         other = joint.models[model]
         print(f"  {model:32} {one.usd:9,.2f} -> {other.usd:9,.2f} USD, met {one.met:.3%} -> {other.met:.3%}")

@@ -118,10 +118,10 @@ def _alone(site: Site) -> int:
 def _within_budget(problem: Problem, replicas: dict[str, int]) -> dict[str, int]:
     """Fewer, where a budget is exceeded: of each kind of GPU the replica first whose loss a GPU is missed least."""
     for kind, most in problem.limits().items():
-        sites = [site for site in problem.sites.values() if site.gpu == kind and site.gpus]
+        sites = [site for site in problem.sites.values() if site.gpu == kind]
         used = sum(site.gpus * replicas[site.model] + site.outside for site in sites)
         while used > most:
-            able = [site for site in sites if replicas[site.model] > site.least]
+            able = [site for site in sites if site.gpus and replicas[site.model] > site.least]
             goes = min(able, key=lambda site: (_loss(site, replicas[site.model]) / site.gpus, site.model))
             replicas[goes.model] -= 1
             used -= goes.gpus

@@ -4,7 +4,7 @@ have started."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from autoscaling.capacity.sustained import Mix
@@ -72,7 +72,7 @@ class Pose:
                       default=0.0)  # fmt: skip
         # A replica is there for as long as it starts and the scale-down window lasts at least.
         start = start_s / (start_s + max(settings.pace.scale_down_window_s, start_s))
-        terms = Terms(self._terms.shift, self._terms.change, start, self._terms.together)
+        terms = replace(self._terms, start=start)
         return Problem(sites, self._roads(sites, reserve=True), budget, terms)
 
     def now(self, replicas: Mapping[str, int]) -> Problem:

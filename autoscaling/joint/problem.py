@@ -79,11 +79,12 @@ class Road:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What is weighed against replicas. Shares of what the replicas cost that the moved work would take: `shift` of
-    every move, `change` of every change of a move; `start`: of a replica that has to be started. `together`: as the
-    module says."""
+    every move, `change` of every change of a move, `lean` of what would move at a peak only; `start`: of a replica that
+    has to be started. `together`: as the module says."""
 
     shift: float = 0.05
     change: float = 0.02
+    lean: float = 0.002
     start: float = 0.3
     together: float = INDEPENDENT
 
@@ -110,14 +111,20 @@ class Problem:
 
     def moved_usd(self, road: Road) -> float:
         """What it costs to move all of a lane's work: the price of its tokens, and that moving is no end in itself."""
-        to = self.sites[road.lane.to]
-        taken = self.replica_usd(to.model) * road.ratio / to.usable
-        return road.base * (road.usd + self.terms.shift * taken)
+        return road.base * (road.usd + self.terms.shift * self._taken_usd(road))
 
     def change_usd(self, road: Road) -> float:
         """What it costs to begin, or end, moving all of a lane's work."""
+        return road.base * self.terms.change * self._taken_usd(road)
+
+    def lean_usd(self, road: Road) -> float:
+        """What it costs to count on moving all of a lane's work at a peak."""
+        return (road.base + road.reserve) * self.terms.lean * self._taken_usd(road)
+
+    def _taken_usd(self, road: Road) -> float:
+        """An hour of the replicas that a unit of a lane's work takes."""
         to = self.sites[road.lane.to]
-        return self.terms.change * road.base * self.replica_usd(to.model) * road.ratio / to.usable
+        return self.replica_usd(to.model) * road.ratio / to.usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,8 @@ def judge(problem: Problem, answer: Answer) -> Judged:
         extra[lane.source][lane.source] -= more
         into = extra[lane.to]
         into[lane.source] = into.get(lane.source, 0.0) + more * road.ratio
-        usd += share * problem.moved_usd(road) + abs(share - road.present) * problem.change_usd(road)
+        usd += share * problem.moved_usd(road) + (peak - share) * problem.lean_usd(road)
+        usd += abs(share - road.present) * problem.change_usd(road)
     reserve, missed = {}, {}
     together = problem.terms.together
     for name, site in problem.sites.items():

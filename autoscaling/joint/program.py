@@ -76,8 +76,8 @@ def solve(problem: Problem, time_limit_s: float) -> Solution:
 
 
 def _answers(problem: Problem, time_limit_s: float) -> Iterator[tuple[Answer | None, float]]:
-    """Answers, each with the least that any could cost: from the relaxed program where the whole one may take longer than
-    there is time, then from the whole one."""
+    """Answers, each with the least that any could cost: where the whole program may take longer than there is time from
+    the relaxed one, then from the whole one."""
     large = len(problem.sites) > SMALL
     relaxed = _solved(problem, time_limit_s, whole=False) if large else NOTHING
     for threshold in ROUND_UP_FROM if relaxed.replicas else ():
@@ -201,7 +201,7 @@ def _lanes(program: _Program, problem: Problem) -> tuple[dict[Lane, int], dict[L
         bound = together[lane.language, lane.source]
         bound[share] = -1 / road.most
         if problem.sites[lane.source].reserve > 0:
-            column = besides[lane] = program.column()
+            column = besides[lane] = program.column(problem.lean_usd(road))
             bound[column] = -1 / road.most
         if road.present:
             differs = program.column(change)

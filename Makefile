@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit test-observability test-cluster lint format lock lock-check bench-gateway bench-routing docs render record-metrics clean
+.PHONY: help setup up down status test test-unit test-observability test-cluster lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -109,6 +109,9 @@ bench-gateway: setup ## CPU a request and a chunk beside HAProxy, in one run.
 
 bench-routing: setup ## Microseconds a decision.
 	$(BIN)/python bench/routing/decide.py
+
+bench-autoscaling: setup ## Other autoscalers' rules tuned in hindsight on two days of traffic, beside ours as shipped (minutes).
+	$(BIN)/python bench/autoscaling/hindsight.py $(BENCH)
 
 clean: down ## Removes what was built and installed here.
 	rm -rf $(VENV) .state $(NODE_TESTS)/node_modules

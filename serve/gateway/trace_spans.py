@@ -134,6 +134,8 @@ def _request(done: Finished, context: TraceContext, clock: _Clock) -> SpanRecord
         }
     if done.model is not None:
         attributes["gen_ai.response.model"] = done.model
+    if done.moments.held:
+        attributes["parlance.held_s"] = done.moments.held
     events: tuple[Event, ...] = ()
     if done.moments.first:
         attributes["gen_ai.response.time_to_first_chunk"] = done.moments.first - done.moments.arrived

@@ -135,6 +135,7 @@ def test_auto_goes_to_the_next_model_and_waits_where_there_is_none(tmp_path, pai
         spilled = gateway.chat(TURN[0]["content"])
         assert (spilled.status, spilled.headers["x-parlance-model"]) == (200, "big")
         assert ends(gateway, "woken") == 0
+        assert gateway.metric("parlance_spilled_requests_total", model="small") == 1, "it would have had it"
         only = {"parlance": {"models": ["small"]}}
         waiting = pool.submit(gateway.chat, TURN[0]["content"], **only)
         held(gateway, 1)

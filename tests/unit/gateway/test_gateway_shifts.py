@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaling import plan as plans
+from autoscaling.plan import Plan
+from autoscaling.published import Published, as_json
+from autoscaling.snapshot import Snapshot
 from serve.fleet import loader
 from serve.gateway.instruments import Instruments
 from serve.gateway.plan_reader import LastPlan, PlanReader
@@ -46,6 +51,19 @@ def test_shifts_by_language_and_the_plan_s_age() -> None:
         "sv": (Shift("big", "small", 0.4), Shift("big", "other", 0.6)),
         "nn": (Shift("big", "small", 0.4),),
     }
+
+
+def test_what_the_autoscaler_publishes_is_what_routing_reads() -> None:
+    targets = [f"to-{number}" for number in range(6)]  # six sixths of six digits are 1.000002
+    plan = Plan(3.0, "slo", {}, tuple(plans.Shift("sv", "big", to, 1 / 6) for to in targets))
+    last = Published(100.0, plan, Snapshot(3.0), {}, 0.1)
+    shown = json.loads(json.dumps(as_json(last, leads=True, dry_run=False, interval_s=15, wall=103.5)))
+    told = told_by(shown, ["big", *targets])
+    assert told is not None
+    assert told.age_s == 3.5
+    assert [(one.source, one.to) for one in told.shifts["sv"]] == [("big", to) for to in targets]
+    assert [one.share for one in told.shifts["sv"]] == pytest.approx([1 / 6] * 6, rel=1e-5)
+    assert told_by(as_json(None, leads=False, dry_run=False, interval_s=15, wall=0.0), MODELS) is None
 
 
 def test_a_plan_without_shifts_has_none() -> None:

@@ -19,62 +19,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from autoscaling.simulate.blocks import BLOCK_TOKENS, Blocks, blocks_of
+from autoscaling.simulate.request import Progress, Request
 from autoscaling.simulate.steps import Steps
-from autoscaling.simulate.traces import Arrival
-
-# vLLM's block size on GPUs.
-BLOCK_TOKENS = 16
-
-
-@dataclass(slots=True)
-class Request:
-    """One request on its way. Times in seconds; `first_s` and `end_s` are NaN until they come.
-
-    `prompt` and `output` are at least one token; an engine cuts an answer where its context ends.
-    """
-
-    arrival: Arrival
-    first_s: float = math.nan
-    end_s: float = math.nan
-    written: int = 0  # tokens that the client has, known when the request enters or leaves the batch
-    preemptions: int = 0
-    paused_s: float = math.nan  # when it was preempted last
-    cached: int = 0  # its blocks that are free and not taken yet, from its first token on
-    ahead: int = 0  # blocks that are taken before those
-    prompt: int = field(init=False)
-    output: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.prompt, self.output = max(self.arrival.prompt, 1), max(self.arrival.output, 1)
-
-    @property
-    def ttft_s(self) -> float:
-        """Time to first token."""
-        return self.first_s - self.arrival.at_s
-
-    @property
-    def itl_s(self) -> float:
-        """Mean inter-token latency; 0 for an answer of one token."""
-        return (self.end_s - self.first_s) / (self.output - 1) if self.output > 1 else 0.0
-
-
-@dataclass(slots=True)
-class Progress:
-    """What engines have done; several may share one. Whoever reads `answered` and `ended` empties them.
-
-    `gaps` are times between two tokens of a stream, `gaps_within` those of at most `itl_s`.
-    """
-
-    itl_s: float = math.inf
-    answered: list[Request] = field(default_factory=list)  # had their first token
-    ended: list[Request] = field(default_factory=list)
-    read: int = 0  # tokens of prompts, again after a preemption
-    wrote: int = 0
-    gaps: int = 0
-    gaps_within: int = 0
-    preemptions: int = 0
 
 
 @dataclass(slots=True)
@@ -97,9 +46,7 @@ class Engine:
         self.quiet_s = math.inf
         self._steps = steps
         self._budget, self._sequences = steps.roof.layout.batched_tokens, steps.roof.layout.sequences
-        self._blocks = kv_tokens // BLOCK_TOKENS
-        self._held = 0  # blocks in use
-        self._remembered: list[Request] = []  # that wait, and have cached blocks
+        self._cache = Blocks(kv_tokens)
         self._now = start_s
         self._waiting: deque[Request] = deque()
         self._head: _Prefill | None = None  # a prompt that is read in part; the youngest of the batch
@@ -129,12 +76,12 @@ class Engine:
     @property
     def kv_use(self) -> float:
         """Share of the KV cache in use."""
-        return self._held / self._blocks
+        return self._cache.held / self._cache.total
 
     @property
     def context_tokens(self) -> int:
         """Most tokens that a request may have: all of the KV cache."""
-        return self._blocks * BLOCK_TOKENS
+        return self._cache.total * BLOCK_TOKENS
 
     def submit(self, request: Request, at_s: float) -> None:
         """Takes a request at a time to which `until` has come; the next step looks at it.
@@ -173,11 +120,11 @@ class Engine:
         left += [one.request for one in self._whole]
         left += [self._head.request] if self._head else []
         left += self._waiting
-        for parts in (self._decoding, self._whole, self._waiting, self._ends, self._remembered):
+        for parts in (self._decoding, self._whole, self._waiting, self._ends, self._cache):
             parts.clear()
         self._head = None
         self._phases = [0] * BLOCK_TOKENS
-        self.open = self._held = self._context = self._read = 0
+        self.open = self._context = self._read = 0
         self._until_s = self.quiet_s = math.inf
         return left
 
@@ -198,7 +145,7 @@ class Engine:
                 budget -= chunk
                 # A token attends to all before it: on average, to half the chunk and what was read earlier.
                 pairs += chunk * (2 * head.read + chunk)
-                self._take(_blocks(head.read + chunk) - _blocks(head.read))
+                self._cache.take(blocks_of(head.read + chunk) - blocks_of(head.read))
                 self._read += chunk
                 head.read += chunk
                 if head.read == head.tokens:
@@ -215,12 +162,12 @@ class Engine:
             head = self._head
             if head:
                 chunk = min(head.tokens - head.read, self._budget - len(self._decoding))
-                needed += _blocks(head.read + chunk) - _blocks(head.read)
-            if self._held + needed <= self._blocks:
+                needed += blocks_of(head.read + chunk) - blocks_of(head.read)
+            if needed <= self._cache.free:
                 break
             self._preempt()
             preempted = True
-        self._take(self._phases[(1 - self._step) % BLOCK_TOKENS])
+        self._cache.take(self._phases[(1 - self._step) % BLOCK_TOKENS])
         return preempted
 
     def _preempt(self) -> None:
@@ -228,37 +175,17 @@ class Engine:
         if self._head:
             request, tokens = self._head.request, self._head.read
             self._head = None
-            self._give(tokens)
         else:
             order = next(reversed(self._decoding))
-            request, base = self._decoding[order]
-            tokens = base + self._step - 1
+            request = self._decoding[order][0]
+            tokens = self._leave(order, self._step - 1)
             request.written = tokens + 1 - request.prompt
-            self._leave(order, self._step - 1)
+        self._cache.remember(request, tokens)
         if request.written:
             request.paused_s = self._now
         request.preemptions += 1
         self.progress.preemptions += 1
-        request.cached = tokens // BLOCK_TOKENS
-        request.ahead = self._blocks - self._held - request.cached
-        self._remembered.append(request)
         self._waiting.appendleft(request)
-
-    def _take(self, blocks: int) -> None:
-        """Puts free blocks to use: those that are free longest."""
-        self._held += blocks
-        for one in self._remembered:
-            one.ahead -= blocks
-            if one.ahead < 0:
-                one.cached = max(one.cached + one.ahead, 0)
-                one.ahead = 0
-
-    def _give(self, tokens: int) -> None:
-        """Frees the blocks of so many tokens. One that is not full can never be found again, and is taken first."""
-        self._held -= _blocks(tokens)
-        if tokens % BLOCK_TOKENS:
-            for one in self._remembered:
-                one.ahead += 1
 
     def _admit(self, decoding: int) -> bool:
         """Begins the next prompt, where there is one and it fits."""
@@ -266,26 +193,27 @@ class Engine:
             return False
         request = self._waiting[0]
         tokens = request.prompt + request.written
-        if self._held + _blocks(tokens) > self._blocks:
+        if blocks_of(tokens) > self._cache.free:
             return False
         self._waiting.popleft()
-        self._head = _Prefill(request, tokens, request.cached * BLOCK_TOKENS)
-        if request.preemptions:
-            self._held += request.cached
-            self._remembered = [one for one in self._remembered if one.cached and one is not request]
+        self._head = _Prefill(request, tokens, self._cache.recall(request))
         return True
 
     def _end_step(self) -> None:
         """Everyone has the tokens of the step in flight."""
         self._now = self._until_s
         step, progress = self._step, self.progress
-        self._wrote(len(self._decoding), self._took_s)
+        decoding = len(self._decoding)
+        progress.wrote += decoding
+        progress.gaps += decoding
+        if self._took_s <= progress.itl_s:
+            progress.gaps_within += decoding
         progress.read += self._read
         while self._ends and self._ends[0][0] <= step:
             order = heapq.heappop(self._ends)[1]
             if order in self._decoding:
                 request = self._decoding[order][0]
-                self._leave(order, step)
+                self._cache.give(self._leave(order, step))
                 self._end(request)
         for prefill in self._whole:
             self._decode(prefill)
@@ -304,7 +232,7 @@ class Engine:
             progress.gaps += 1
             progress.gaps_within += self._now - request.paused_s <= progress.itl_s
         if request.written >= request.output:
-            self._give(prefill.tokens)
+            self._cache.give(prefill.tokens)
             self._end(request)
             return
         self._order += 1
@@ -314,31 +242,24 @@ class Engine:
         self._context += prefill.tokens
         heapq.heappush(self._ends, (self._step + request.output - request.written, self._order))
 
-    def _leave(self, order: int, step: int) -> None:
-        """Takes a sequence out of the batch, with what it held in that step."""
-        _, base = self._decoding.pop(order)
+    def _leave(self, order: int, step: int) -> int:
+        """Takes a sequence out of the batch; the tokens that it held in that step."""
+        base = self._decoding.pop(order)[1]
         self._phases[base % BLOCK_TOKENS] -= 1
         self._context -= base + step
-        self._give(base + step)
+        return base + step
 
     def _end(self, request: Request) -> None:
         request.written, request.end_s = request.output, self._now
         self.open -= 1
         self.progress.ended.append(request)
 
-    def _wrote(self, tokens: int, gap_s: float) -> None:
-        progress = self.progress
-        progress.wrote += tokens
-        progress.gaps += tokens
-        if gap_s <= progress.itl_s:
-            progress.gaps_within += tokens
-
     def _leap(self, at_s: float) -> None:
         """Does the steps in which nothing but decoding happens: they end before `at_s`, before any sequence does, and
         need no more blocks than are free."""
         decoding = len(self._decoding)
         count = self._next_end() - self._step - 1
-        count = min(count, (self._blocks - self._held) // decoding * BLOCK_TOKENS)
+        count = min(count, self._cache.free // decoding * BLOCK_TOKENS)
         if count < 1:
             return
         # Step j of these takes first + j x more.
@@ -353,8 +274,8 @@ class Engine:
             return
         self._now += count * (slope + more * count / 2)
         whole, rest = divmod(count, BLOCK_TOKENS)
-        self._held += whole * decoding
-        self._held += sum(self._phases[-(self._step + j) % BLOCK_TOKENS] for j in range(rest))
+        needed = whole * decoding + sum(self._phases[-(self._step + j) % BLOCK_TOKENS] for j in range(rest))
+        self._cache.take(needed)
         self._step += count
         self._context += decoding * count
         self.progress.wrote += decoding * count
@@ -374,13 +295,9 @@ class Engine:
         if self._waiting or self._head or self._whole or not decoding:
             return self._until_s
         count = self._next_end() - self._step
-        if count < 1 or self._held + decoding * (count // BLOCK_TOKENS + 1) > self._blocks:
+        if count < 1 or decoding * (count // BLOCK_TOKENS + 1) > self._cache.free:
             return self._until_s
         first = self._steps.batch_s(decoding) + self._steps.gather_s * self._context
         more = self._steps.gather_s * decoding
         # Less a microsecond: steps are summed up in another order here.
         return self._until_s + count * (first + more * (count + 1) / 2) - 1e-6
-
-
-def _blocks(tokens: int) -> int:
-    return -(-tokens // BLOCK_TOKENS)

@@ -6,9 +6,10 @@ from collections import deque
 from random import Random
 
 from autoscaling.capacity.roofline import Roofline
-from autoscaling.simulate.engine import Engine, Progress, Request
+from autoscaling.simulate.engine import Engine
 from autoscaling.simulate.pool import Batch, Tally
 from autoscaling.simulate.quantiles import Quantiles
+from autoscaling.simulate.request import Progress, Request
 from autoscaling.simulate.steps import Steps
 from serve.fleet.slo import Slo
 
@@ -77,7 +78,7 @@ class ExactPool:
         """
         engine = self._taken(self._random.randrange(len(self._engines)) if self._engines else -1)
         for request in sorted(engine.abandon(), key=lambda one: one.arrival.at_s):
-            if request.written or request.first_s == request.first_s:
+            if request.begun:
                 self._tally.lost += 1
             else:
                 self._balance(request, self._now)

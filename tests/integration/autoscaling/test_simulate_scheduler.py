@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from autoscaling.capacity.roofline import Roofline
-from autoscaling.simulate.engine import BLOCK_TOKENS, Engine
-from autoscaling.simulate.engine import Request as Simulated
+from autoscaling.simulate.blocks import BLOCK_TOKENS
+from autoscaling.simulate.engine import Engine
+from autoscaling.simulate.request import Request as Simulated
 from autoscaling.simulate.steps import Steps
 from autoscaling.simulate.traces import Arrival
 from serve.fleet import loader

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from autoscaling.capacity.roofline import Roofline
 from autoscaling.capacity.sustained import Mix, at_objectives
-from autoscaling.simulate.engine import BLOCK_TOKENS, Engine, Progress, Request
+from autoscaling.simulate.blocks import BLOCK_TOKENS
+from autoscaling.simulate.engine import Engine
+from autoscaling.simulate.request import Progress, Request
 from autoscaling.simulate.steps import Steps
 from autoscaling.simulate.traces import Arrival
 from serve.fleet import loader

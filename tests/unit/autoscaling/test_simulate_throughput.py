@@ -13,7 +13,8 @@ import pytest
 from test_capacity_roofline import arch_of, expected, rows
 
 from autoscaling.capacity.roofline import Roofline
-from autoscaling.simulate.engine import Engine, Request
+from autoscaling.simulate.engine import Engine
+from autoscaling.simulate.request import Request
 from autoscaling.simulate.steps import Steps
 from autoscaling.simulate.traces import Arrival
 from serve.fleet.gpus import gpu

@@ -57,14 +57,28 @@ class RayService:
     def active(self) -> Active:
         """The cluster that serves now. Raises Failed."""
         try:
-            service = self._api.get(self.path)
-            name = ((service.get("status") or {}).get("activeServiceStatus") or {}).get("rayClusterName")
-            if not name:
-                raise Failed(f"RayService {self.namespace}/{self.name} has no active Ray cluster yet")
-            cluster = self._api.get(f"{RAY}/{self.namespace}/rayclusters/{name}")
-            return Active(self._dashboard(cluster), service, cluster)
+            found = self._found(self._api.get(self.path), "activeServiceStatus")
         except Refused as error:
             raise Failed(f"RayService {self.namespace}/{self.name}: {error}") from error
+        if found is None:
+            raise Failed(f"RayService {self.namespace}/{self.name} has no active Ray cluster yet")
+        return found
+
+    def pending(self, active: Active) -> Active | None:
+        """The cluster that an upgrade prepares; None where there is none, or it has no head yet. Raises Failed."""
+        try:
+            return self._found(active.service, "pendingServiceStatus")
+        except Refused as error:
+            raise Failed(f"the next cluster of RayService {self.namespace}/{self.name}: {error}") from error
+
+    def _found(self, service: Mapping[str, Any], which: str) -> Active | None:
+        """The cluster that the status names; None where it names none. Raises Failed and Refused."""
+        try:
+            name = ((service.get("status") or {}).get(which) or {}).get("rayClusterName")
+            if not name:
+                return None
+            cluster = self._api.get(f"{RAY}/{self.namespace}/rayclusters/{name}")
+            return Active(self._dashboard(cluster), service, cluster)
         except (LookupError, TypeError, AttributeError) as error:
             raise Failed(f"RayService {self.namespace}/{self.name}: no objects of KubeRay's: {error!r}") from error
 

@@ -31,6 +31,11 @@ def workers(words: str) -> Report:
     return Report(None, "WorkerGroupChanged", "ScaleWorkers", words)
 
 
+def upgrade(words: str) -> Report:
+    """The cluster of an upgrade was given replicas or pods."""
+    return Report(None, "UpgradePrepared", "PrepareUpgrade", words)
+
+
 def reports(before: Published | None, now: Published) -> Iterator[Report]:
     """Replicas that changed or could not be changed, and holds for lack of data that began or ended."""
     for name, plan in now.plan.models.items():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from autoscaling.kubernetes import reports, workers
+from autoscaling.kubernetes import reports, upgrade, workers
 from autoscaling.kubernetes.api import Api, connect
 from autoscaling.kubernetes.events import Events, Subject
 from autoscaling.kubernetes.groups import Need
 from autoscaling.kubernetes.lease import Lease
 from autoscaling.kubernetes.memory import ConfigMapMemory
 from autoscaling.kubernetes.rayservice import Active, RayService, groups
+from autoscaling.kubernetes.reports import Report
 from autoscaling.plan import Plan, scaled
 from autoscaling.published import Published
 from autoscaling.ray_serve import Application, Failed
@@ -79,31 +81,56 @@ class Site:
     def workers(
         self, plan: Plan, snapshot: Snapshot, found: Mapping[str, dict[str, Application] | Failed]
     ) -> list[str]:
-        """Lets worker groups follow the plan; what went wrong, in sentences. A cluster that does not answer keeps its
-        groups as they are."""
+        """Lets worker groups follow the plan, and prepares the clusters of upgrades; what went wrong, in sentences. A
+        cluster that does not answer keeps its groups as they are."""
         problems = []
         for name, service in self._services.items():
             apps, active = found.get(name), self._active.get(name)
-            needs = self._needs(name, plan, snapshot)
-            if not needs or not isinstance(apps, dict) or active is None:
-                continue
             until, pause = self._paused.get(name, (0.0, RETRY_S[0]))
-            if time.monotonic() < until:
+            if not isinstance(apps, dict) or active is None or time.monotonic() < until:
                 continue
-            used = {place for app in apps.values() for place in app.places}
-            if not active.scales_itself and any(app.unplaced for app in apps.values()):
-                needs = {group: [_moving(need) for need in wanted] for group, wanted in needs.items()}
             try:
-                base = groups(active.service["spec"]["rayClusterConfig"])
-                for words in workers.follow(self._api, active, needs, used, base):
-                    log.info("%s", words)
-                    self._events.tell(_subject(service), reports.workers(words))
+                needs = self._needs(name, plan, snapshot)
+                said = self._follow(active, needs, apps)
+                said += self._prepare(name, service, active, needs, plan)
             except (Failed, LookupError, TypeError, ValueError, AttributeError) as error:
                 problems.append(str(error))
                 self._paused[name] = time.monotonic() + pause, min(2 * pause, RETRY_S[1])
-            else:
-                self._paused.pop(name, None)
+                continue
+            self._paused.pop(name, None)
+            for report in said:
+                log.info("%s", report.note)
+                self._events.tell(_subject(service), report)
         return problems
+
+    def _follow(self, active: Active, needs: Mapping[str, list[Need]], apps: Mapping[str, Application]) -> list[Report]:
+        """The active cluster's groups. Raises Failed and what comes of objects of another shape."""
+        if not needs:
+            return []
+        used = {place for app in apps.values() for place in app.places}
+        if any(app.unplaced for app in apps.values()):
+            needs = _moving(needs)
+        base = groups(active.service["spec"]["rayClusterConfig"])
+        return [reports.workers(words) for words in workers.follow(self._api, active, needs, used, base)]
+
+    def _prepare(
+        self, name: str, service: RayService, active: Active, needs: Mapping[str, list[Need]], plan: Plan
+    ) -> list[Report]:
+        """The cluster of an upgrade, where there is one: pods and replicas as the plan wants them. Raises as `_follow`
+        does."""
+        known = self._fleet.clusters[name]
+        if known.rayservice is None or known.rayservice.upgrade_with != "planned":
+            return []
+        pending = service.pending(active)
+        if pending is None:
+            return []
+        own = known.token_env is not None or known.token_file is not None
+        said = upgrade.prepare(pending.url, "" if own else service.token(pending), self._fleet, name, plan)
+        if needs:
+            fresh = {group: [replace(need, running=0) for need in wanted] for group, wanted in _moving(needs).items()}
+            base = groups(active.service["spec"]["rayClusterConfig"])
+            said += workers.follow(self._api, pending, fresh, set(), base)
+        return [reports.upgrade(words) for words in said]
 
     def close(self) -> None:
         """Writes the events that wait, within a call's time."""
@@ -165,8 +192,9 @@ def _need(model: Model, plan: Plan, snapshot: Snapshot) -> Need | None:
     return Need(model.id, wanted, replicas.running, engine.cpus_per_replica, gpus, settled)
 
 
-def _moving(need: Need) -> Need:
-    return Need(need.model, need.replicas, need.running, need.cpus, need.gpus, settled=False)
+def _moving(needs: Mapping[str, list[Need]]) -> dict[str, list[Need]]:
+    """The same, while nobody knows yet where a replica will be."""
+    return {group: [replace(need, settled=False) for need in wanted] for group, wanted in needs.items()}
 
 
 def _subject(service: RayService) -> Subject:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from serve.fleet.base import Frozen, KubernetesName, ModelId, Namespace, PositiveSeconds
@@ -67,4 +69,10 @@ class RayServiceRef(Frozen):
         default_factory=dict,
         description="By model id the worker group whose pods its replicas run on (`groupName`). Pods for planned "
         "replicas are then asked for at once; models that are not named are left to Ray's autoscaler alone.",
+    )
+    upgrade_with: Literal["planned", "described"] = Field(
+        default="planned",
+        description="Replicas of the second cluster that an upgrade makes, before requests go there. `planned`: as "
+        "many as the plan wants, and it waits until there is room for both clusters. `described`: the RayService's own "
+        "`num_replicas`, and the plan begins after the switch.",
     )

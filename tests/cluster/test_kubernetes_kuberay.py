@@ -157,16 +157,22 @@ def test_with_ray_s_autoscaler_a_floor_is_raised_and_lowered_and_an_upgrade_is_f
         about = {event["regarding"]["kind"] for event in served.namespace.events() if event["reason"] == "ScaledUp"}
         assert about == {"RayService"}
 
+        # An upgrade, while two replicas run and the description starts with one.
+        served.load(2)
+        until("two replicas run", lambda: runs(process, 2), PATIENCE_S, 1)
+        scalings = process.log.read_text().count(f"{MODEL}: 1 -> 2 replicas: ")
         served.namespace.admin.patch(
             f"{served.rays}/rayservices/hello",
             [{"op": "add", "path": "/spec/rayClusterConfig/headGroupSpec/rayStartParams/num-gpus", "value": "0"}],
         )
         second = until("KubeRay's second cluster serves", lambda: (a := served.active()) != first and a, PATIENCE_S, 2)
-        until("the plan is of the second", lambda: runs(process, 1), PATIENCE_S, 1)
-        served.load(2)
+        until("the autoscaler has followed", lambda: f"Ray cluster {second} is active now" in process.log.read_text())
         until("two replicas run on the second", lambda: runs(process, 2), PATIENCE_S, 1)
-        assert f"Ray cluster {second} is active now" in process.log.read_text()
-        assert "Traceback" not in process.log.read_text()
+        log = process.log.read_text()
+        assert f"{MODEL}: 1 -> 2 replicas on the cluster of an upgrade" in log
+        assert log.count(f"{MODEL}: 1 -> 2 replicas: ") == scalings  # they were there when the requests came
+        assert "UpgradePrepared" in served.reasons()
+        assert "Traceback" not in log
     finally:
         assert process.stop() == 0
 

@@ -149,9 +149,12 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether requests should be sent here: it listens, some model answers or only sleeps, and it is not about to
-        stop. Where all models sleep, a gateway that got no requests could wake none."""
-        some = any(u.state.healthy or u.model.sleeps for u in self.upstreams.values())
+        """Whether requests should be sent here: it listens, some model answers, and it is not about to stop. Where all
+        are down and some of them only sleep, too: a gateway that got no requests could wake none."""
+        upstreams = self.upstreams.values()
+        some = any(u.state.healthy for u in upstreams)
+        if not some and all(u.probed_at for u in upstreams if u.probed):
+            some = any(u.model.sleeps for u in upstreams)
         return self.listening and not self.draining and some
 
     @staticmethod

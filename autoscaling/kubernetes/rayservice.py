@@ -68,6 +68,8 @@ class RayService:
         """The cluster that an upgrade prepares; None where there is none, or it has no head yet. Raises Failed."""
         try:
             return self._found(active.service, "pendingServiceStatus")
+        except Failed:  # it is being made
+            return None
         except Refused as error:
             raise Failed(f"the next cluster of RayService {self.namespace}/{self.name}: {error}") from error
 

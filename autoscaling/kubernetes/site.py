@@ -91,17 +91,19 @@ class Site:
                 continue
             try:
                 needs = self._needs(name, plan, snapshot)
-                said = self._follow(active, needs, apps)
-                said += self._prepare(name, service, active, needs, plan)
+                self._tell(service, self._follow(active, needs, apps))
+                self._tell(service, self._prepare(name, service, active, needs, plan))
             except (Failed, LookupError, TypeError, ValueError, AttributeError) as error:
                 problems.append(str(error))
                 self._paused[name] = time.monotonic() + pause, min(2 * pause, RETRY_S[1])
-                continue
-            self._paused.pop(name, None)
-            for report in said:
-                log.info("%s", report.note)
-                self._events.tell(_subject(service), report)
+            else:
+                self._paused.pop(name, None)
         return problems
+
+    def _tell(self, service: RayService, said: list[Report]) -> None:
+        for report in said:
+            log.info("%s", report.note)
+            self._events.tell(_subject(service), report)
 
     def _follow(self, active: Active, needs: Mapping[str, list[Need]], apps: Mapping[str, Application]) -> list[Report]:
         """The active cluster's groups. Raises Failed and what comes of objects of another shape."""

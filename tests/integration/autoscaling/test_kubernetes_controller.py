@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from kubernetes.client import ApiClient, Configuration
 
 from autoscaling.controller import Controller, patience_s
 from autoscaling.instruments import Outcome
+from autoscaling.kubernetes import upgrade
 from autoscaling.kubernetes.api import Api
 from autoscaling.kubernetes.site import Site
-from autoscaling.plan import Code
+from autoscaling.plan import Code, ModelPlan, Plan, Reason
+from autoscaling.ray_serve import Failed
 from autoscaling.snapshot import Cause
 from serve.fleet import Fleet
 from serve.fleet.loader import resolve
@@ -58,6 +62,13 @@ class Plane:
         settings.retries = False
         assert fleet.autoscaling.kubernetes is not None
         return fleet, Site(fleet, Api(ApiClient(settings), "llm", 5), fleet.autoscaling.kubernetes, patience_s(fleet))
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[str]:
+        """Where nobody listens."""
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
     def stop(self) -> None:
         for server in (self.metrics, self.dashboard, self.server):
@@ -121,3 +132,17 @@ def test_a_rayservice_that_cannot_be_read_holds(plane: Plane) -> None:
     assert f"RayService llm/hello: GET {RAYS}/rayservices/hello: status 404" in controller.last.problems[0]
     assert plane.dashboard.scaled == []
     asyncio.run(controller.end())
+
+
+def test_the_cluster_of_an_upgrade_gets_the_planned_replicas_once(plane: Plane) -> None:
+    fleet = plane.fleet()
+    plan = Plan(0.0, "token-work", {MODEL: ModelPlan(MODEL, 3, Reason(Code.WORK, "work"))})
+    said = upgrade.prepare(plane.dashboard.url, "", fleet, "local", plan)
+    assert said == [f"{MODEL}: 1 -> 3 replicas on the cluster of an upgrade ({plane.dashboard.url})"]
+    assert upgrade.prepare(plane.dashboard.url, "", fleet, "local", plan) == []
+    assert plane.dashboard.scaled == [3]
+    plane.dashboard.target, plane.dashboard.fails = 1, 412
+    with pytest.raises(Failed, match="412"):
+        upgrade.prepare(plane.dashboard.url, "", fleet, "local", plan)
+    with plane.elsewhere() as nobody:
+        assert upgrade.prepare(nobody, "", fleet, "local", plan) == []

@@ -14,7 +14,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prometheus", metavar="URL", help="whose HTTP API to ask; default: the description's")
     parser.add_argument("--host", help="address of /plan, /healthz and /metrics; default: the description's")
     parser.add_argument("--port", type=int, help="their port; default: the description's")
-    parser.add_argument("--state-dir", help="where to keep what it has seen; of several, one leads by a lock there")
+    parser.add_argument(
+        "--state-dir",
+        help="where to keep what it has seen; of several, one leads by a lock there (or by autoscaling.kubernetes)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan, and change nothing")
     parser.add_argument("--once", action="store_true", help="one round, printed as JSON")
 

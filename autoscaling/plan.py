@@ -45,8 +45,10 @@ class ModelPlan:
 
     `needed` is what the policy asks for before bounds and pace, None where it could not see; `wanted` what is to run,
     None where nobody knows how many there are: a policy gives it only where it has its own pace. `arriving`, `expected`
-    and `capacity` are work in output tokens a second: measured, planned for, and done by one replica. `blind` says
-    which data is missing.
+    and `capacity` are work in output tokens a second: measured, planned for, and done by one replica; `usable` is as
+    much of the last as it is planned to do, None: all of it. `blind` says which data is missing. `away`: requests a
+    second that shifts in force take to other models, less those that they bring: `arriving` and `expected` are what
+    would come without them.
     """
 
     model: str
@@ -60,6 +62,8 @@ class ModelPlan:
     expected: float | None = None
     capacity: float | None = None
     blind: Cause | None = None
+    usable: float | None = None
+    away: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,24 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """One kind of GPU under a budget: how many there may be, are held now, and are planned for."""
+
+    budget: int
+    held: int
+    planned: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What should run at `at` (the controller's clock), for every model with an engine; and what the router moves."""
+    """What should run at `at` (the controller's clock), for every model with an engine; what the router moves; and the
+    GPUs under a budget, by kind."""
 
     at: float
     policy: str
     models: Mapping[str, ModelPlan] = field(default_factory=dict)
     shifts: tuple[Shift, ...] = ()
+    gpus: Mapping[str, Hold] = field(default_factory=dict)
 
 
 def scaled(fleet: Fleet) -> tuple[Model, ...]:

@@ -163,7 +163,7 @@ ABOVE = [
     Case("a step over capacity", 365, 285, ((60, 10), (60, 23), (120, 8))),
     Case("a step over capacity, bursts", 365, 285, ((60, 10), (60, 23), (120, 8)), cv=3.0),
     Case("long answers over capacity", 150, 800, ((120, 5), (120, 9))),
-    Case("a replica is added in mid-overload", 365, 285, ((60, 10), (180, 20)), changes=((120, "add"),)),
+    Case("a replica is added in mid-overload", 365, 285, ((60, 10), (120, 20)), changes=((110, "add"),)),
     Case("long prompts over capacity", 2000, 150, ((60, 3), (120, 6), (60, 2))),
 ]
 

@@ -113,15 +113,18 @@ def _windowed(
 
 
 def _paced(now: float, wanted: int, target: int, past: ModelHistory, pace: Pace, reason: Reason) -> tuple[int, Reason]:
-    """`wanted` as far as a period allows: at most `up` above its lowest target, at most `down` below its highest."""
+    """`wanted` as far as a period allows: at most `up` above its lowest target, at most `down` below its highest,
+    or those shares of them where that is more."""
     told = (n for r in past.since(now - pace.period_s) for n in (r.before, r.target) if n is not None)
     targets = [target, *told]
-    highest, lowest = max(target, min(targets) + pace.up), min(target, max(targets) - pace.down)
+    up = max(pace.up, int(pace.up_share * min(targets)))
+    down = max(pace.down, int(pace.down_share * max(targets)))
+    highest, lowest = max(target, min(targets) + up), min(target, max(targets) - down)
     if wanted > highest:
-        words = f"{wanted} are needed, {pace.up} may be added in {pace.period_s:g} s: {reason.words}"
+        words = f"{wanted} are needed, {up} may be added in {pace.period_s:g} s: {reason.words}"
         return highest, Reason(Code.PACE_UP, words)
     if wanted < lowest:
-        words = f"{wanted} are needed, {pace.down} may be taken away in {pace.period_s:g} s: {reason.words}"
+        words = f"{wanted} are needed, {down} may be taken away in {pace.period_s:g} s: {reason.words}"
         return lowest, Reason(Code.PACE_DOWN, words)
     return wanted, reason
 

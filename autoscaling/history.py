@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 
+from autoscaling.capacity.sustained import Mix
+from autoscaling.correction import Correction
+from autoscaling.demand import Demand, demand, tokens_per_s, weights
+from autoscaling.forecast import Forecast
 from autoscaling.learnt import Capacity
-from autoscaling.plan import ModelPlan, Plan, scaled
-from autoscaling.snapshot import Seen, Snapshot, Weights
+from autoscaling.plan import ModelPlan, Plan, Shift, scaled
+from autoscaling.risk import Risk
+from autoscaling.snapshot import Seen, Snapshot
 from autoscaling.starts import Starts
 from serve.fleet import Fleet, Model
 from serve.fleet.autoscaling import MAX_ROUNDS, Autoscaling
@@ -17,6 +23,9 @@ from serve.fleet.autoscaling import MAX_ROUNDS, Autoscaling
 SATURATED_WINDOWS = 1.5
 # Kept beyond the longest window, so that a whole window can be told from the beginning of one.
 MARGIN_ROUNDS = 4
+# Requests that are late while replicas do less than this share of what they can, and none waits, are not late for lack
+# of replicas.
+IDLE_USE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +41,25 @@ class Round:
     before: int | None = None
     saturated: bool = False
     in_flight: float | None = None
+    running: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelHistory:
-    """One model's rounds, oldest first; what a replica can do; how long it takes to start; a request's mean work."""
+    """One model's rounds, oldest first; what a replica can do; how long it takes to start; a request's mean work.
+
+    For policies that plan with replicas' reckoned limits: the last mix of requests, how far replicas differ from what
+    is reckoned, what the load may come to, and what a late request costs.
+    """
 
     capacity: Capacity
     rounds: tuple[Round, ...] = ()
     starts: Starts = field(default_factory=Starts)
     work_per_request: float | None = None
+    mix: Mix | None = None
+    correction: Correction = field(default_factory=Correction)
+    forecast: Forecast = field(default_factory=Forecast)
+    risk: Risk | None = None
 
     def since(self, at: float) -> tuple[Round, ...]:
         """The rounds from `at` on."""
@@ -55,13 +73,14 @@ class ModelHistory:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Every model's past."""
+    """Every model's past, and the shifts of the last plan."""
 
     models: Mapping[str, ModelHistory] = field(default_factory=dict)
+    shifts: tuple[Shift, ...] = ()
 
     def model(self, model: Model, settings: Autoscaling) -> ModelHistory:
         """The past of a model: an empty one, with its seed, where there is none."""
-        return self.models.get(model.id) or ModelHistory(Capacity.of(seed(model, settings)))
+        return self.models.get(model.id) or ModelHistory(Capacity.of(tokens_per_s(model, settings)))
 
     def after(self, snapshot: Snapshot, plan: Plan, fleet: Fleet) -> tuple[History, dict[str, tuple[float, ...]]]:
         """With this round, and the seconds of each start that ended, by model. What a fleet no longer has is left out.
@@ -74,13 +93,13 @@ class History:
         for model in scaled(fleet):
             past = self.model(model, settings)
             models[model.id], ended[model.id] = _after(
-                past, snapshot.at, snapshot.model(model.id), plan.models[model.id], fleet
+                model, past, snapshot.at, snapshot.model(model.id), plan.models[model.id], fleet
             )
-        return History(models), ended
+        return History(models, plan.shifts), ended
 
     def shifted(self, by_s: float) -> History:
         """The same past on a clock that is `by_s` further."""
-        return History({name: _shifted(past, by_s) for name, past in self.models.items()})
+        return replace(self, models={name: _shifted(past, by_s) for name, past in self.models.items()})
 
 
 def horizon_s(past: ModelHistory, settings: Autoscaling) -> float:
@@ -88,30 +107,28 @@ def horizon_s(past: ModelHistory, settings: Autoscaling) -> float:
     return (past.starts.longest_s or settings.work.cold_start_s) + settings.interval_s
 
 
-def seed(model: Model, settings: Autoscaling) -> float:
-    """Work of one replica before anything is measured, in output tokens a second."""
-    engine = model.engine
-    assert engine is not None
-    if engine.replicas.tokens_per_s is not None:
-        return engine.replicas.tokens_per_s
-    work = settings.work
-    return work.gpu_tokens_per_s * engine.workers if engine.device == "gpu" else work.cpu_tokens_per_s
-
-
-def weights(settings: Autoscaling) -> Weights:
-    """What a token is worth, as the fleet says it."""
-    return Weights(settings.work.prompt_token_weight, settings.work.output_token_weight)
+def forecast_s(past: ModelHistory, settings: Autoscaling) -> float:
+    """How far ahead to forecast: a load is a mean over the window, and what begins in the horizon shows that later."""
+    return horizon_s(past, settings) + settings.window_s
 
 
 def _after(
-    past: ModelHistory, now: float, seen: Seen, planned: ModelPlan, fleet: Fleet
+    model: Model, past: ModelHistory, now: float, seen: Seen, planned: ModelPlan, fleet: Fleet
 ) -> tuple[ModelHistory, tuple[float, ...]]:
     settings, replicas = fleet.autoscaling, seen.replicas
     steady = replicas is not None and replicas.running == replicas.target == replicas.held > 0
     waiting = seen.waiting.value if seen.waiting.value is not None else 0.0
     saturated = steady and replicas is not None and waiting >= replicas.running
-    in_flight = seen.in_flight.value
-    latest = Round(now, planned.arriving, planned.needed, planned.wanted, planned.target, saturated, in_flight)
+    latest = Round(
+        at=now,
+        arriving=planned.arriving,
+        needed=planned.needed,
+        target=planned.wanted,
+        before=planned.target,
+        saturated=saturated,
+        in_flight=seen.in_flight.value,
+        running=replicas.running if replicas is not None else None,
+    )
     keep_s = max(
         settings.pace.scale_down_window_s,
         settings.pace.period_s,
@@ -125,7 +142,48 @@ def _after(
     )
     measured = seen.work_per_request(weights(settings)).value
     kept = replace(past, rounds=rounds, starts=starts, work_per_request=measured or past.work_per_request)
+    kept = _reckoned(model, kept, now, seen, planned.away, fleet)
     return replace(kept, capacity=_learnt(kept, seen, fleet) if steady else past.capacity), took
+
+
+def _reckoned(model: Model, past: ModelHistory, now: float, seen: Seen, away: float, fleet: Fleet) -> ModelHistory:
+    """With what this round says of load, limits and lateness; unchanged where arrivals are not known. What shifts take
+    `away` (requests a second) is load that is forecast here all the same."""
+    settings = fleet.autoscaling
+    told = demand(model, seen, past.mix, settings, fleet.slo)
+    if told is None:
+        return past
+    forecast = past.forecast.after(now, max(told.load + away / told.each, 0.0), forecast_s(past, settings))
+    correction, risk = past.correction, past.risk or Risk.of(settings.work.late_cost)
+    late, use = late_share(seen), _use(past, now, told, settings)
+    if use is not None and late is not None:
+        correction = correction.after(use, late, settings.interval_s)
+    refused = seen.refused.value or 0.0
+    finished = seen.finished.value or 0.0
+    curable = late or 0.0
+    if use is not None and use < IDLE_USE * correction.factor and not (seen.waiting.value or 0.0) >= 1:
+        curable = 0.0  # no replica more would have helped: a prompt that holds a step up, a neighbour's noise
+    risk = risk.after(now, finished + refused, finished * curable + refused, fleet.slo.attainment)
+    return replace(past, mix=told.mix, forecast=forecast, correction=correction, risk=risk)
+
+
+def late_share(seen: Seen) -> float | None:
+    """Share of requests of the window that missed an objective, as if both were missed independently; None where
+    nothing was streamed.
+
+    Of a request's tokens the mean counts where it is told: single late ones come from prompts that hold a step up,
+    which
+    more replicas do not change."""
+    pace = seen.tpot_within if seen.tpot_within.value is not None else seen.itl_within
+    shares = [r.value for r in (seen.ttft_within, pace) if r.value is not None]
+    return 1 - prod(shares) if shares else None
+
+
+def _use(past: ModelHistory, now: float, told: Demand, settings: Autoscaling) -> float | None:
+    """What a replica served over the rate window, in shares of its reckoned limit; None where none ran."""
+    running = [r.running for r in past.since(now - settings.window_s) if r.running is not None]
+    mean = sum(running) / len(running) if running else 0.0
+    return told.served / mean if mean > 0 and told.served > 0 else None
 
 
 def _learnt(past: ModelHistory, seen: Seen, fleet: Fleet) -> Capacity:
@@ -138,11 +196,13 @@ def _learnt(past: ModelHistory, seen: Seen, fleet: Fleet) -> Capacity:
     saturated = past.rounds[0].at <= begin and all(r.saturated for r in past.since(begin))
     if seen.waiting.value >= 1 and not saturated:
         return past.capacity  # between the two: the rate is still of the time before the queue, or of after it
-    shares = [r.value for r in (seen.ttft_within, seen.itl_within) if r.value is not None]
-    met = min(shares) >= fleet.slo.attainment if shares else None
+    late = late_share(seen)
+    met = late <= 1 - fleet.slo.attainment if late is not None else None
     return past.capacity.after(worked / replicas.running, saturated, met)
 
 
 def _shifted(past: ModelHistory, by_s: float) -> ModelHistory:
     starts = replace(past.starts, asked=tuple(at if at is None else at + by_s for at in past.starts.asked))
-    return replace(past, rounds=tuple(replace(r, at=r.at + by_s) for r in past.rounds), starts=starts)
+    rounds = tuple(replace(r, at=r.at + by_s) for r in past.rounds)
+    risk = replace(past.risk, at=past.risk.at + by_s) if past.risk and past.risk.at is not None else past.risk
+    return replace(past, rounds=rounds, starts=starts, forecast=past.forecast.shifted(by_s), risk=risk)

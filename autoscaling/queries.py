@@ -14,6 +14,7 @@ from observability import foreign, metrics
 from observability.metric import Metric
 from observability.promql import Expr, aggregate, like, rate, series, share_within, slope, timestamp
 from serve.fleet import Fleet
+from serve.routing.policy import CHEAPEST, SHIFTED
 
 ANSWERED = like("2..")
 NO_ROOM = like("no_capacity|unhealthy")  # serve.routing.records.Rejection
@@ -70,8 +71,13 @@ def queries(fleet: Fleet) -> tuple[Query, ...]:
         _gateway("cached_tokens", rate(metrics.TOKENS, mix, direction="cached_input"), absent_is_zero=True),
         _gateway("output_tokens", rate(metrics.TOKENS, mix, direction="output"), absent_is_zero=True),
         _gateway("answered", rate(metrics.REQUESTS, mix, status=ANSWERED), most=1e6, absent_is_zero=True),
+        _gateway("recent_prompt_tokens", rate(metrics.TOKENS, window, direction="input"), absent_is_zero=True),
+        _gateway("recent_cached_tokens", rate(metrics.TOKENS, window, direction="cached_input"), absent_is_zero=True),
+        _gateway("recent_output_tokens", rate(metrics.TOKENS, window, direction="output"), absent_is_zero=True),
+        _gateway("recent_answered", rate(metrics.REQUESTS, window, status=ANSWERED), most=1e6, absent_is_zero=True),
         Query("ttft_within", _within(slo.ttft_s, metrics.TTFT, window), Source.GATEWAY, most=1.0),
         Query("itl_within", _within(slo.itl_s, metrics.ITL, window), Source.GATEWAY, most=1.0),
+        Query("tpot_within", _within(slo.itl_s, metrics.TPOT, window), Source.GATEWAY, most=1.0),
         _engines("running", series(foreign.VLLM_RUNNING), most=1e6),
         _engines("waiting", series(foreign.VLLM_WAITING), most=1e6),
         Query(
@@ -83,6 +89,18 @@ def queries(fleet: Fleet) -> tuple[Query, ...]:
         _engines("worked_prompt_tokens", rate(foreign.VLLM_PROMPT_SOURCES, window, source="local_compute")),
         _engines("worked_output_tokens", rate(foreign.VLLM_OUTPUT_TOKENS, window)),
     )
+
+
+def flows(fleet: Fleet) -> tuple[Query, Query]:
+    """Requests to `auto` that had a choice, by model and language: those that stayed at the cheapest model, and those
+    that the plan's shifts moved to another. `flows` and `shifted` of a snapshot."""
+    window = duration(fleet.autoscaling.window_s)
+
+    def ended(name: str, reason: str) -> Query:
+        rates = rate(metrics.REQUESTS, window, reason=reason).by("model", "language")
+        return Query(name, rates, Source.GATEWAY, most=1e6, absent_is_zero=True)
+
+    return ended("flows", CHEAPEST), ended("shifted", SHIFTED)
 
 
 def _gateway(

@@ -92,9 +92,10 @@ class Seen:
     """One model at one moment. Rates are a second's; each field's query stands in `autoscaling.queries`.
 
     From gateways: requests that ended, that wait for or read an answer, how that number changes, those that were
-    refused for lack of capacity; tokens and answers over the mix window; shares of answers within the objectives.
-    From engines, summed over running replicas: requests in the batch, those before it, tokens worked; the mean use of
-    the KV cache.
+    refused for lack of capacity; tokens and answers over the mix window, and over the window of rates (`recent_`);
+    shares within the objectives: of first tokens, of the times between tokens, and of answers by their mean time per
+    token. From engines, summed over running replicas: requests in the batch, those before it, tokens worked; the mean
+    use of the KV cache.
     """
 
     finished: Reading = NOTHING
@@ -105,8 +106,13 @@ class Seen:
     cached_tokens: Reading = NOTHING
     output_tokens: Reading = NOTHING
     answered: Reading = NOTHING
+    recent_prompt_tokens: Reading = NOTHING
+    recent_cached_tokens: Reading = NOTHING
+    recent_output_tokens: Reading = NOTHING
+    recent_answered: Reading = NOTHING
     ttft_within: Reading = NOTHING
     itl_within: Reading = NOTHING
+    tpot_within: Reading = NOTHING
     running: Reading = NOTHING
     waiting: Reading = NOTHING
     kv_use: Reading = NOTHING
@@ -147,16 +153,25 @@ class Seen:
 
 READINGS = (
     "finished", "in_flight", "growth", "refused", "prompt_tokens", "cached_tokens", "output_tokens", "answered",
-    "ttft_within", "itl_within", "running", "waiting", "kv_use", "worked_prompt_tokens", "worked_output_tokens",
+    "recent_prompt_tokens", "recent_cached_tokens", "recent_output_tokens", "recent_answered",
+    "ttft_within", "itl_within", "tpot_within", "running", "waiting", "kv_use", "worked_prompt_tokens",
+    "worked_output_tokens",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every model at one moment; `at` is the controller's clock, in seconds. A model that is not there is unknown."""
+    """Every model at one moment; `at` is the controller's clock, in seconds. A model that is not there is unknown.
+
+    `flows`: requests a second to `auto` that routing gave to a model as the cheapest of several, by model and language
+    (BCP-47), and that stayed there; `shifted`: those that the plan moved to a model. Clients that name a model are in
+    neither.
+    """
 
     at: float
     models: Mapping[str, Seen] = field(default_factory=dict)
+    flows: Mapping[str, Mapping[str, Reading]] = field(default_factory=dict)
+    shifted: Mapping[str, Mapping[str, Reading]] = field(default_factory=dict)
 
     def model(self, model_id: str) -> Seen:
         """What is known of a model: perhaps nothing."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
+from autoscaling.capacity.lengths import OF_TOKENS, context
 from autoscaling.capacity.roofline import Roofline
 from serve.fleet import Model, memory
 from serve.fleet.gpus import gpus
@@ -77,13 +80,13 @@ def kv_tokens_of(model: Model) -> int | None:
 
 
 def at_objectives(roof: Roofline, mix: Mix, slo: Slo, kv_tokens: int) -> Sustained:
-    """The largest batch within the objectives. At least one sequence: a model that misses them alone still serves.
+    """The largest batch with which `slo.attainment` of requests are within the objectives. At least one sequence: a
+    model that misses them alone still serves.
 
     Step times grow with the batch, so bisection finds it.
     """
-    context = mix.prompt + mix.output / 2
     limits: list[tuple[float, Bound]] = [
-        (max(kv_tokens / context, 1.0), "kv"),
+        (max(kv_tokens / context(mix.prompt, mix.output), 1.0), "kv"),
         (float(roof.layout.sequences), "sequences"),
     ]
     most, bound = min(limits)
@@ -97,16 +100,35 @@ def at_objectives(roof: Roofline, mix: Mix, slo: Slo, kv_tokens: int) -> Sustain
             else:
                 low = middle
         high = low
-    itl, ttft = _times(roof, mix, high)
+    itl, _, ttft = _times(roof, mix, high)
     return Sustained(high / itl / mix.output, high / itl, high, itl, ttft, bound)
 
 
-def _times(roof: Roofline, mix: Mix, sequences: float) -> tuple[float, float]:
-    context = mix.prompt + mix.output / 2
-    itl = roof.step_s(sequences, context, sequences * mix.read / mix.output, mix.prompt)
-    return itl, itl / 2 + roof.prefill_s(mix.read, sequences, context)
+def _times(roof: Roofline, mix: Mix, sequences: float) -> tuple[float, float, float]:
+    """Mean ITL, the spread of single requests' (standard deviation of its logarithm), and TTFT.
+
+    Some steps read a prompt and take longer, the others do not; as long as reading weights hides a few tokens, the mean
+    of both is longer than the step of the mean. A request's ITL is a mean over its steps, which come in runs: of half
+    as many independent ones as it has tokens.
+    """
+    held = context(mix.prompt, mix.output)
+    long = mix.prompt * OF_TOKENS
+    idle = roof.step_s(sequences, held)
+    prompts = sequences / mix.output  # that a step begins
+    busy = -math.expm1(-prompts)
+    longer = roof.step_s(sequences, held, prompts * mix.read / busy, long) - idle
+    itl = idle + busy * longer
+    spread = math.sqrt(max(busy * (OF_TOKENS - busy), 0.0) * 2 / mix.output) * longer / itl
+    return itl, min(spread, MOST_SPREAD), itl / 2 + roof.prefill_s(mix.read, sequences, held)
 
 
 def _misses(roof: Roofline, mix: Mix, slo: Slo, sequences: float) -> Bound | None:
-    itl, ttft = _times(roof, mix, sequences)
-    return "itl" if itl > slo.itl_s else "ttft" if ttft > slo.ttft_s else None
+    itl, spread, ttft = _times(roof, mix, sequences)
+    if itl * math.exp(spread * _NORMAL.inv_cdf(slo.attainment)) > slo.itl_s:
+        return "itl"
+    return "ttft" if ttft > slo.ttft_s else None
+
+
+_NORMAL = NormalDist()
+# Requests' ITLs scatter by no more than this, however long the prompts between their tokens are.
+MOST_SPREAD = 0.35

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autoscaling.history import History, ModelHistory, weights
+from autoscaling.demand import weights
+from autoscaling.history import History, ModelHistory
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
 from autoscaling.snapshot import Cause, Replicas, Seen, Snapshot
 from serve.fleet import Fleet
@@ -26,6 +27,7 @@ class Case:
     replicas: Replicas
     past: ModelHistory
     settings: Autoscaling
+    least: int
     spare: int
 
     @property
@@ -73,6 +75,6 @@ def each(
             reason = Reason(Code.BLIND, f"replicas: {cause.words}")
             models[model.id] = ModelPlan(model.id, None, reason, blind=cause)
             continue
-        past, spare = history.model(model, settings), model.engine.replicas.spare
-        models[model.id] = rule(Case(now, model.id, seen, seen.replicas, past, settings, spare))
+        past, bounds = history.model(model, settings), model.engine.replicas
+        models[model.id] = rule(Case(now, model.id, seen, seen.replicas, past, settings, bounds.min, bounds.spare))
     return Plan(now, name, models)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from math import ceil
 
-from autoscaling.history import History, ModelHistory, horizon_s, weights
+from autoscaling.demand import weights
+from autoscaling.history import History, ModelHistory, horizon_s
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
 from autoscaling.snapshot import Cause, Seen, Snapshot
 from serve.fleet import Fleet
@@ -63,7 +64,10 @@ def _plan(now: float, model: str, seen: Seen, past: ModelHistory, settings: Auto
     peak = max([arriving, *(r.arriving for r in past.since(now - horizon) if r.arriving is not None)])
     expected = settings.work.headroom * peak
     needed, reason = _needed(seen, expected, waiting, request, capacity, horizon, settings)
-    return ModelPlan(model, None, reason, needed=needed, arriving=arriving, expected=expected, capacity=capacity)
+    usable = capacity * settings.work.target_utilisation
+    return ModelPlan(
+        model, None, reason, needed=needed, arriving=arriving, expected=expected, capacity=capacity, usable=usable
+    )
 
 
 def _needed(

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from autoscaling.capacity.lengths import OF_TOKENS, PROMPT_CV, context
 from autoscaling.capacity.roofline import Roofline
 from autoscaling.simulate import scatter
-from autoscaling.simulate.engine import BLOCK_TOKENS
+from autoscaling.simulate.blocks import BLOCK_TOKENS
 from autoscaling.simulate.pool import Batch, Tally
 from autoscaling.simulate.quantiles import Quantiles
 from autoscaling.simulate.steps import Steps
@@ -143,7 +143,7 @@ class FluidPool:
         self._now = until_s
         tally.running = self._batch + sum(drain.requests for drain in self._drains)
         held = context(self._prompt, self._output) + BLOCK_TOKENS / 2
-        tally.kv_use = min(self._batch * context / (self._kv * self._serving), 1.0) if self._serving else 0.0
+        tally.kv_use = min(self._batch * held / (self._kv * self._serving), 1.0) if self._serving else 0.0
 
     def _serve(self, begin: float, seconds: float, batch: Batch) -> None:
         tally, replicas = self._tally, self._serving
@@ -155,11 +155,11 @@ class FluidPool:
         before = self._batch
         itl = self._itl
         held = context(self._prompt, self._output)
-        slots = replicas * min(self._kv / (context + BLOCK_TOKENS / 2), self._sequences)
+        slots = replicas * min(self._kv / (held + BLOCK_TOKENS / 2), self._sequences)
         each = before / replicas
         chunk = max(self._budget - each, 64.0)
         long = prompt * OF_TOKENS
-        reads = replicas * chunk / (self._step(each, context, chunk, long) * prompt)
+        reads = replicas * chunk / (self._step(each, held, chunk, long) * prompt)
         for _ in range(ROUNDS):
             tau = itl * self._output
             kept = math.exp(-seconds / tau)
@@ -174,8 +174,8 @@ class FluidPool:
             prompts = rate * itl / replicas
             busy = -math.expm1(-prompts)
             read = prompts * prompt / busy if busy > 0 else 0.0
-            idle = self._step(mean, context, min(again, chunk), long)
-            longer = self._step(mean, context, min(again + read, chunk), long) - idle
+            idle = self._step(mean, held, min(again, chunk), long)
+            longer = self._step(mean, held, min(again + read, chunk), long) - idle
             itl += 0.7 * (idle + busy * longer - itl)
         self._itl = itl
         # A request's ITL is a mean over its steps, which come in runs: of half as many independent ones.
@@ -187,8 +187,8 @@ class FluidPool:
         tokens = mean * replicas * seconds / itl
         tally.worked_prompt += admitted * prompt + again * replicas * seconds / itl
         tally.worked_output += tokens
-        self._gaps(tokens, busy, mean, context, read, prompt)
-        good = self._admit(begin, seconds, admitted, batch, reads, prompt, mean, context)
+        self._gaps(tokens, busy, mean, held, read, prompt)
+        good = self._admit(begin, seconds, admitted, batch, reads, prompt, mean, held)
         self._batch = max(after, 0.0)
         if admitted > 0:
             fresh = min(admitted / (before + admitted), 1.0)

@@ -32,7 +32,7 @@ class Observer:
         self._past.append(
             (
                 tally.finished, tally.prompt, tally.output, tally.answered, tally.ttft_within, tally.token_gaps,
-                tally.gaps_within, tally.worked_prompt, tally.worked_output,
+                tally.gaps_within, tally.worked_prompt, tally.worked_output, tally.itl_within,
                 tally.open, tally.running, tally.waiting, tally.kv_use,
             )
         )  # fmt: skip
@@ -57,18 +57,23 @@ class Observer:
 
         return Seen(
             finished=gateway((now[0] - since[0]) / window_s),
-            in_flight=gateway(max(now[9], 0.0)),
-            growth=gateway((now[9] - since[9]) / window_s),
+            in_flight=gateway(max(now[10], 0.0)),
+            growth=gateway((now[10] - since[10]) / window_s),
             refused=gateway(0.0),
             prompt_tokens=gateway((now[1] - mixed[1]) / mix_s),
             cached_tokens=gateway(0.0),
             output_tokens=gateway((now[2] - mixed[2]) / mix_s),
             answered=gateway((now[0] - mixed[0]) / mix_s),
+            recent_prompt_tokens=gateway((now[1] - since[1]) / window_s),
+            recent_cached_tokens=gateway(0.0),
+            recent_output_tokens=gateway((now[2] - since[2]) / window_s),
+            recent_answered=gateway((now[0] - since[0]) / window_s),
             ttft_within=_share(now[4] - since[4], now[3] - since[3]),
             itl_within=_share(now[6] - since[6], now[5] - since[5]),
-            running=engine(engines[10]),
-            waiting=engine(engines[11]),
-            kv_use=engine(engines[12]),
+            tpot_within=_share(now[9] - since[9], now[0] - since[0]),
+            running=engine(engines[11]),
+            waiting=engine(engines[12]),
+            kv_use=engine(engines[13]),
             worked_prompt_tokens=engine((engines[7] - engines_since[7]) / window_s),
             worked_output_tokens=engine((engines[8] - engines_since[8]) / window_s),
             replicas=replicas,

@@ -10,7 +10,8 @@ from typing import Literal
 
 from autoscaling.bounds import Bounded
 from autoscaling.capacity.sustained import Mix, kv_tokens_of, roofline_of, sustained
-from autoscaling.history import History, weights
+from autoscaling.demand import weights
+from autoscaling.history import History
 from autoscaling.plan import Plan, scaled
 from autoscaling.policy import Policy
 from autoscaling.simulate.conditions import Conditions
@@ -21,6 +22,7 @@ from autoscaling.simulate.observe import Observer
 from autoscaling.simulate.outcome import ModelOutcome, Outcome
 from autoscaling.simulate.pool import Batch, Pool
 from autoscaling.simulate.recorder import Recorder
+from autoscaling.simulate.splitter import Splitter, Spoken
 from autoscaling.simulate.traces import Trace
 from autoscaling.snapshot import Snapshot
 from serve.fleet import Fleet, Model
@@ -60,12 +62,18 @@ class _Lane:
 
 
 def simulate(
-    fleet: Fleet, traffic: Mapping[str, Trace], policy: Policy, conditions: Conditions, world: World = "fluid"
+    fleet: Fleet,
+    traffic: Mapping[str, Trace],
+    policy: Policy,
+    conditions: Conditions,
+    world: World = "fluid",
+    spoken: Mapping[str, Spoken] | None = None,
 ) -> Outcome:
     """What would have come of `policy` if `traffic` (by model) had come to `fleet`.
 
-    Every model of `traffic` needs an engine on GPUs, whose roofline can be computed; others have no traffic and are left
-    out. Raises ValueError.
+    `spoken`: the languages of each model's traffic, of which a plan's shifts then move shares; without it, none moves.
+    Every model of `traffic` needs an engine on GPUs, whose roofline can be computed; others have no traffic and are
+    left out. Raises ValueError.
     """
     began = time.perf_counter()
     bounded, history = Bounded(policy), History()
@@ -77,15 +85,19 @@ def simulate(
     lanes = [_Lane(fleet, model, traffic[model.id], conditions, world, own) for model in models]
     seconds = max(trace.seconds for trace in traffic.values())
     interval_s = fleet.autoscaling.interval_s
+    splitter = Splitter(fleet, spoken or {}, Random(f"{conditions.seed} languages"))  # noqa: S311 - a simulation
+    plan: Plan | None = None
     due, begin = 0.0, 0.0
     for now in ticks(seconds, conditions.tick_s):
-        batches = [lane.flow.until(begin, now) for lane in lanes]
-        for lane, batch in zip(lanes, batches, strict=True):
-            lane.tick(now, now - begin, batch)
+        batches = {lane.model.id: lane.flow.until(begin, now) for lane in lanes}
+        batches = splitter.split(batches, plan.shifts if plan is not None else (), now - begin)
+        for lane in lanes:
+            lane.tick(now, now - begin, batches[lane.model.id])
         begin = now
         if now >= due:
             due = now + interval_s
-            snapshot = Snapshot(now, {lane.model.id: lane.observer.seen(lane.lifecycle.replicas()) for lane in lanes})
+            seen = {lane.model.id: lane.observer.seen(lane.lifecycle.replicas()) for lane in lanes}
+            snapshot = Snapshot(now, seen, *splitter.flows())
             plan = bounded.plan(now, snapshot, history, fleet)
             _apply(plan, lanes, now)
             history, _ = history.after(snapshot, plan, fleet)

@@ -16,15 +16,13 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+from autoscaling.capacity.lengths import OUTPUT_CV, PROMPT_CV
 from serve.errors import DescriptionError, Problem
 
 REQUESTS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 WINDOWS = ("start_s", "requests_per_s", "arrival_cv", "prompt_tokens_mean", "output_tokens_mean")
 # Windows of a trace of single requests.
 WINDOW_S = 60.0
-# Spread of single lengths around a window's mean: coefficients of variation of the Azure conversation trace of 2023.
-PROMPT_CV = 0.96
-OUTPUT_CV = 0.77
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from serve.fleet.autoscaling_kubernetes import Kubernetes
 from serve.fleet.autoscaling_rules import Rules
+from serve.fleet.autoscaling_joint import Budget, Joint
 from serve.fleet.base import Frozen, HttpUrl, PositiveSeconds
 
 # What the controller keeps of each round is bounded; see `autoscaling.history`.
@@ -40,6 +41,19 @@ class Work(Frozen):
     headroom: float = Field(default=1.1, ge=1, le=10, description="Expected work, over the recent peak.")
     catch_up_s: PositiveSeconds = Field(default=30, description="Within which work that waits is to be done.")
     kv_target: float = Field(default=0.8, gt=0, le=1, description="Share of the KV cache that is planned to be used.")
+    late_cost: float = Field(
+        default=25,
+        ge=1,
+        le=20_000,
+        description="`slo`: what a late request costs at the beginning, in costs of serving one at full use. From there "
+        "it follows the misses that are measured, so that slo.attainment holds.",
+    )
+    late_request_usd: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        description="`slo`: a fixed price of a late request, in place of one that follows measured misses.",
+    )
     cold_start_s: PositiveSeconds = Field(
         default=180, description="From the call for a replica until it runs, until that is measured."
     )
@@ -53,8 +67,14 @@ class Pace(Frozen):
         description="Fewer replicas only when none of the plans of so long, or of a cold start, asked for more.",
     )
     period_s: PositiveSeconds = Field(default=60, description="Of the two limits below.")
-    up: int = Field(default=4, ge=1, le=1024, description="Replicas added at most within a period.")
+    up: int = Field(default=4, ge=1, le=1024, description="Replicas added at most within a period, or `up_share`.")
+    up_share: float = Field(
+        default=1.0, ge=0, le=100, description="The same in shares of those there are; the larger number counts."
+    )
     down: int = Field(default=1, ge=1, le=1024, description="Replicas taken away at most within a period.")
+    down_share: float = Field(
+        default=0.1, ge=0, le=1, description="The same in shares of those there are; the larger number counts."
+    )
 
 
 class Autoscaling(Frozen):
@@ -85,6 +105,8 @@ class Autoscaling(Frozen):
     work: Work = Work()
     pace: Pace = Pace()
     rules: Rules = Rules()
+    joint: Joint = Joint()
+    budget: Budget = Budget()
     kubernetes: Kubernetes | None = Field(
         default=None, description="Leadership by a Lease and memory in a ConfigMap, in place of `state_dir`: `{}` does."
     )

@@ -19,7 +19,7 @@ from serve.fleet import Fleet
 
 pytestmark = pytest.mark.unit
 
-PACE = {"scale_down_window_s": 120, "period_s": 60, "up": 2, "down": 1}
+PACE = {"scale_down_window_s": 120, "period_s": 60, "up": 2, "down": 1, "up_share": 0, "down_share": 0}
 
 
 def targets(told: list[int], per_round: int, at: int) -> list[int]:
@@ -142,6 +142,18 @@ def test_a_call_is_not_taken_back_before_it_could_be_answered() -> None:
     told = [made.wanted for made, _ in rounds(slow, lambda n, t: seen(1.0, t, waiting=50 if n == 3 else 0), 60)]
     assert told[3:43] == [3] * 40
     assert told[-1] == 1
+
+
+def test_a_large_fleet_changes_by_shares() -> None:
+    history, now = settled(20)
+    shares = {**PACE, "up_share": 0.5, "down_share": 0.25}
+    up = plan(now, seen(90.0, 20), history, fleet(1, 100, pace=shares))
+    assert (up.wanted, up.reason.code) == (30, Code.PACE_UP)
+    wide = {**shares, "scale_down_window_s": 15}
+    told = rounds(fleet(1, 100, initial=20, work={"cold_start_s": 1}, pace=wide), lambda _, t: seen(0.0, t), 12)
+    assert [made.wanted for made, _ in told][-1] < 20
+    steps = [made.wanted for made, _ in told]
+    assert min(later - earlier for earlier, later in pairwise(steps)) == -5
 
 
 def test_reasons_of_bounds_and_pace() -> None:

@@ -7,7 +7,8 @@ from autoscaling_cases import INTERVAL_S, MODEL, fleet, rounds, seen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaling.history import History, horizon_s, seed
+from autoscaling.demand import tokens_per_s as seed
+from autoscaling.history import History, horizon_s
 from autoscaling.learnt import WIDEST, Capacity
 from autoscaling.starts import KEPT, Starts
 from serve.fleet.loader import resolve

@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from autoscaling import queries, state_file
 from autoscaling.backoff import LONGEST_S, Backoff
 from autoscaling.bounds import Bounded
+from autoscaling.forecast import Forecast
 from autoscaling.history import History
 from autoscaling.instruments import Instruments, Outcome
 from autoscaling.leader import Alone, FileLock
@@ -168,7 +169,12 @@ def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
     # 30 s later, in a process whose clock began anew.
     loaded = state_file.load(path, 5030.0, 7.0)
     assert loaded.models[MODEL].rounds[-1].at == pytest.approx(7.0 - 30.0 - 15.0)
-    assert replace(loaded.models[MODEL], rounds=()) == replace(history.models[MODEL], rounds=())
+    shifted = history.shifted(7.0 - 30.0 - now).models[MODEL]
+    assert loaded.models[MODEL] == shifted
+    assert shifted.forecast.level == history.models[MODEL].forecast.level
+    assert replace(shifted, rounds=(), forecast=Forecast(), risk=None) == replace(
+        history.models[MODEL], rounds=(), forecast=Forecast(), risk=None
+    )
     described = fleet(1, 10)
     assert plan(7.0, seen(0.0, 4), loaded, described).wanted == 4
     assert plan(7.0, seen(0.0, 4), loaded, described).reason.code is Code.WORK  # the peak is remembered

@@ -19,7 +19,7 @@ from autoscaling.snapshot import READINGS, Cause, Seen
 
 pytestmark = [pytest.mark.unit, pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)]
 
-PACE = {"scale_down_window_s": 120, "period_s": 60, "up": 2, "down": 1}
+PACE = {"scale_down_window_s": 120, "period_s": 60, "up": 2, "down": 1, "up_share": 0, "down_share": 0}
 # Figures at which a load of 1 is about one replica for every one of them.
 RULES = {
     "hpa_queue": {"waiting_per_replica": 2},
@@ -125,10 +125,13 @@ def test_more_load_never_needs_or_wants_less(
 def test_a_constant_load_ends_in_a_constant_plan(policy: Policy, load: float) -> None:
     fleet_ = described(1, 10, 5)
     told = [made.wanted for made, _ in rounds(fleet_, lambda _, t: loaded(load, t), 4 * LONGEST, policy)]
-    assert len(set(told[-LONGEST:])) == 1
+    last = told[-LONGEST:]
+    assert all(later <= earlier for earlier, later in pairwise(last))  # no way back
+    # One that learns how calm a load is lets the last of its headroom go later than the others.
+    assert len(set(last)) <= (2 if policy.name == "slo" else 1)
     if policy.name != "static":
-        # Within the tolerance of the HPA, and the replica that it rounds to.
-        assert min(max(load * 0.9, 1), 10) - 1e-9 <= (told[-1] or 0) <= min(max(load / 0.9, 1) + 1, 10)
+        # From the tolerance of the HPA below it to room for what may come.
+        assert min(max(load * 0.9, 1), 10) - 1e-9 <= (told[-1] or 0) <= min(max(2 * load, 1) + 1, 10)
 
 
 @settings(max_examples=8)

@@ -1,0 +1,142 @@
+"""`slo`: as many replicas as are cheaper than the late requests that they save.
+
+    load      = requests a second / what one replica sustains within the objectives for such requests      [replicas]
+    X         = the largest load until another replica could serve: a distribution      (autoscaling.forecast)
+    factor    = what replicas really sustain, over what was reckoned                    (autoscaling.correction)
+    multiple  = what a late request costs, in costs of serving one                      (autoscaling.risk)
+    needed    = the n that minimises   n + multiple x (expected load / factor) x P(X > n x factor)
+
+Both terms are in the price of a replica, so the choice is the same in any currency; a fixed price of a late request
+(`work.late_request_usd`) becomes a multiple by the price of a replica. It is the newsvendor's rule (Arrow, Harris and
+Marschak 1951): capacity is bought up to the quantile at which one more replica costs what it saves. Whatever waits, and
+whatever the KV caches hold, is added to what is needed at least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from autoscaling.demand import Demand, demand, weights, work_of
+from autoscaling.forecast import Forecast
+from autoscaling.history import History, ModelHistory, forecast_s, horizon_s
+from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
+from autoscaling.policies.token_work import ROUNDING, blindness
+from autoscaling.risk import Risk
+from autoscaling.snapshot import Seen, Snapshot
+from serve.fleet import Fleet, Model
+from serve.fleet.autoscaling import Autoscaling
+from serve.routing.cost import usd_per_replica_hour
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A number of replicas, and how likely the load within the horizon exceeds what they sustain."""
+
+    replicas: int
+    exceeded: float
+    load: float
+
+
+class Slo:
+    """Prices too few replicas against too many."""
+
+    name = "slo"
+    own_pace = False
+
+    def plan(self, now: float, snapshot: Snapshot, history: History, fleet: Fleet) -> Plan:
+        """Each model by itself; `autoscaling.policies.joint` shares room between them."""
+        models = {}
+        for model in scaled(fleet):
+            past = history.model(model, fleet.autoscaling)
+            models[model.id] = _plan(now, model, snapshot.model(model.id), past, fleet)
+        return Plan(now, self.name, models)
+
+
+def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet) -> ModelPlan:
+    settings, factor = fleet.autoscaling, past.correction.factor
+    missing = blindness(seen)
+    if missing is not None:
+        name, cause = missing
+        return ModelPlan(model.id, None, Reason(Code.BLIND, f"{name}: {cause.words}"), blind=cause)
+    told = demand(model, seen, past.mix, settings, fleet.slo)
+    assert told is not None  # arrivals are known
+    forecast = past.forecast.seeing(now, told.load)
+    multiple = _multiple(model, past, told, settings)
+    choice = cheapest(forecast, factor, multiple)
+    needed, reason = _needed(now, seen, told, past, choice, multiple, settings)
+    tokens = told.each * work_of(told.mix, weights(settings))  # a replica's as reckoned, in output tokens a second
+    return ModelPlan(
+        model.id,
+        None,
+        reason,
+        needed=needed,
+        arriving=told.load * tokens,
+        expected=choice.load * tokens,
+        capacity=factor * tokens,
+    )
+
+
+def cheapest(forecast: Forecast, factor: float, multiple: float) -> _Choice:
+    """The number of replicas whose price and expected late requests cost least together; each sustains `factor` of the
+    unit of load. Of equals the smaller."""
+    worth = multiple * forecast.level / factor
+    best, least, replicas = _Choice(0, 1.0, 0.0), worth, 0
+    for load, above in forecast.exceeded():
+        replicas = max(ceil(load / factor - ROUNDING), replicas)
+        if replicas >= least:
+            break  # more of them cost more by themselves
+        price = replicas + worth * above
+        if price < least - ROUNDING:
+            best, least = _Choice(replicas, above, load), price
+    return best
+
+
+def _multiple(model: Model, past: ModelHistory, told: Demand, settings: Autoscaling) -> float:
+    """What a late request costs, in costs of serving one at full use."""
+    if settings.work.late_request_usd is None:
+        return (past.risk or Risk.of(settings.work.late_cost)).multiple
+    served_usd = usd_per_replica_hour(model) / 3600 / (told.each * past.correction.factor)
+    return min(settings.work.late_request_usd / served_usd, MOST_MULTIPLE) if served_usd > 0 else MOST_MULTIPLE
+
+
+def _needed(
+    now: float,
+    seen: Seen,
+    told: Demand,
+    past: ModelHistory,
+    choice: _Choice,
+    multiple: float,
+    settings: Autoscaling,
+) -> tuple[int, Reason]:
+    """The largest of what the forecast, the present load with its backlog, and the KV caches need; and the sentence."""
+    work, factor = settings.work, past.correction.factor
+    waiting, replicas = seen.waiting.value or 0.0, seen.replicas
+    horizon = horizon_s(past, settings)
+    recently = past.since(now - horizon)
+    if told.load <= 0 and not seen.in_flight.value and not any(r.arriving for r in recently):
+        return 0, Reason(Code.IDLE, f"no request within {horizon:,.0f} s, and none is open")
+    sentence = (
+        f"{told.load / factor:,.1f} replicas' load; above {choice.replicas} in {choice.exceeded:.1%} of cases within "
+        f"{forecast_s(past, settings):,.0f} s, a late request costs {multiple:,.0f} times a served one"
+    )
+    by_load = ceil(told.load / factor - ROUNDING)
+    # What waits is to be done by the time that a replica called for now could serve, not faster: more would come too
+    # late.
+    backlog = waiting / told.each / max(work.catch_up_s, horizon)
+    by_backlog = ceil((told.load + backlog) / factor - ROUNDING)
+    kv_use = seen.kv_use.value or 0.0
+    by_kv = ceil(replicas.running * kv_use / FULL_KV - ROUNDING) if replicas and kv_use > FULL_KV else 0
+    if by_kv > max(choice.replicas, by_backlog):
+        return by_kv, Reason(Code.KV_CACHE, f"the KV caches are {kv_use:.0%} full; {sentence}")
+    if by_backlog > max(choice.replicas, by_load):
+        return by_backlog, Reason(Code.BACKLOG, f"{waiting:,.0f} requests wait; {sentence}")
+    if by_load and seen.refused.value and replicas and not replicas.running:
+        return max(by_load, choice.replicas), Reason(Code.REFUSED, f"requests are refused, no replica runs; {sentence}")
+    needed = max(choice.replicas, by_load, 1)
+    return needed, Reason(Code.RISK if needed > by_load else Code.WORK, sentence)
+
+
+# Beyond this the cache is as good as full: vLLM preempts.
+FULL_KV = 0.95
+MOST_MULTIPLE = 20_000.0

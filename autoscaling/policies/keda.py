@@ -40,7 +40,7 @@ def _rule(case: Case) -> ModelPlan:
     if not case.current:
         wanted = 1 if rate.value > 0 else 0
         return case.plan(wanted, wanted, Reason(Code.WORK if wanted else Code.IDLE, words))
-    if not rate.value and _cooled_down(case, rules.keda.cooldown_s):
+    if not case.least and not rate.value and _cooled_down(case, rules.keda.cooldown_s):
         return case.plan(0, 0, Reason(Code.IDLE, f"no request for {rules.keda.cooldown_s:,.0f} s"))
     recommended = on_total(case.current, rate.value, rules.keda.requests_per_s, rules.hpa.tolerance)
     return settled(case, recommended, words)

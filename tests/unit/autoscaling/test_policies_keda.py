@@ -92,3 +92,11 @@ def test_the_reason_tells_rate_and_threshold() -> None:
     made = plan(0.0, seen(4.5, 1), History(), described(), Keda())
     assert made.reason.words.endswith("4.50 requests/s arrive, the threshold is 0.5 of a replica")
     assert (made.needed, made.wanted, made.reason.code) == (9, 5, Code.PACE_UP)
+
+
+def test_the_cooldown_is_for_descriptions_that_allow_zero() -> None:
+    """Found by Kubernetes' own code beside ours: with `min` 1 or more, only the HPA takes replicas away."""
+    slow = {"keda": {"requests_per_s": 0.5}, "hpa": {"scale_down_percent": 25, "scale_down_window_s": 300}}
+    described_ = fleet(1, 10, initial=8, rules=slow)
+    series = [one.wanted for one, _ in rounds(described_, lambda _, t: seen(0.0, t), 26, Keda())]
+    assert series[19:] == [8, 6, 4, 3, 2, 1, 1]

@@ -20,6 +20,7 @@ from autoscaling.leader import Leader
 from autoscaling.memory import FileMemory, Memory, NoMemory, Unavailable
 from autoscaling.plan import ModelPlan, Plan, scaled
 from autoscaling.policies import POLICIES
+from autoscaling.policies.joint import joined
 from autoscaling.prometheus import PATIENCE, Prometheus, Reader
 from autoscaling.prometheus import Round as Answers
 from autoscaling.published import Done, Published
@@ -62,7 +63,7 @@ class Controller:
         self.leads = False
         self._leader = leader
         self._models = scaled(fleet)
-        self._policy = Bounded(POLICIES[fleet.autoscaling.policy])
+        self._policy = Bounded(joined(POLICIES[fleet.autoscaling.policy], fleet))
         self._prometheus, self._reader = Prometheus(fleet), Reader(fleet)
         timeout_s = fleet.autoscaling.timeout_s
         clusters = {model.cluster for model in self._models if model.cluster is not None}
@@ -147,7 +148,8 @@ class Controller:
         found = dict(zip(self._clusters, states, strict=True))
         problems = [answers.problem, *(str(state) for state in states if isinstance(state, Failed))]
         snapshot = self._snapshot(began, answers, found)
-        plan = self._policy.plan(began, snapshot, self._history, self.fleet)
+        # A thread: the program across models may take a second, in which /healthz is to be answered.
+        plan = await asyncio.to_thread(self._policy.plan, began, snapshot, self._history, self.fleet)
         done: dict[str, Done] = {}
         for model in self._models:
             app = _application(found, model)
@@ -177,7 +179,7 @@ class Controller:
             failed = isinstance(found.get(model.cluster or ""), Failed)
             replicas = app.replicas if app else Cause.UNREACHABLE if failed else Cause.MISSING
             models[model.id] = self._reader.seen(model.id, answers, app.running if app else (), replicas)
-        return Snapshot(now, models)
+        return Snapshot(now, models, *self._reader.flows(answers, models))
 
     async def _apply(self, plan: ModelPlan, model: Model, app: Application | None) -> Done:
         """Tells Ray Serve, where what it says differs from the plan."""

@@ -13,7 +13,7 @@ def after_gap(history: History, now: float, longest_s: float) -> History:
     What was needed in between is not known; were it taken for nothing, a new leader would take replicas away that the
     one before had asked for a moment ago. A round that saw nothing counts as its target, as every blind one does.
     """
-    return History({name: _bridged(past, now, longest_s) for name, past in history.models.items()})
+    return replace(history, models={name: _bridged(past, now, longest_s) for name, past in history.models.items()})
 
 
 def _bridged(past: ModelHistory, now: float, longest_s: float) -> ModelHistory:

@@ -36,6 +36,7 @@ class Instruments:
         self._replicas, self._bounds = metrics.REPLICAS.gauge(r), metrics.BOUNDS.gauge(r)
         self._arriving, self._forecast = metrics.ARRIVING.gauge(r), metrics.FORECAST.gauge(r)
         self._capacity, self._blind = metrics.CAPACITY.gauge(r), metrics.BLIND.gauge(r)
+        self._away = metrics.AWAY.gauge(r)
         self._reasons, self._changes = metrics.REASONS.counter(r), metrics.CHANGES.counter(r)
         self._cold_starts = metrics.COLD_STARTS.histogram(r)
         self._gpu_seconds, self._cost = metrics.GPU_SECONDS.counter(r), metrics.COST.counter(r)
@@ -64,7 +65,7 @@ class Instruments:
         if not leads:
             for gauge in (
                 self._planned, self._target, self._replicas, self._bounds, self._arriving, self._forecast,
-                self._capacity, self._blind, self._input_time,
+                self._capacity, self._blind, self._input_time, self._away,
             ):  # fmt: skip
                 gauge.clear()
 
@@ -82,6 +83,7 @@ class Instruments:
         self._bounds.labels(model, "min").set(plan.least)
         self._bounds.labels(model, "max").set(plan.most)
         self._blind.labels(model).set(plan.blind is not None)
+        self._away.labels(model).set(plan.away)
         self._reasons.labels(model, plan.reason.code.value).inc()
         if plan.blind is not None:
             self._holds.labels(model, plan.blind.value).inc()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
 from autoscaling import fetch
-from autoscaling.queries import Query, Source, queries, times
+from autoscaling.queries import Query, Source, flows, queries, times
 from autoscaling.snapshot import Cause, Reading, Replicas, Seen, combined
 from serve.fleet import Fleet
 
 # A round's questions may take as long together as so many of them may alone.
 PATIENCE = 3
+
+
+# By model, then by language.
+Languages = Mapping[str, Mapping[str, Reading]]
 
 
 class _Refused(Exception):
@@ -56,7 +60,7 @@ class Prometheus:
         settings = fleet.autoscaling
         self.url = settings.prometheus_url.rstrip("/")
         self._timeout_s = settings.timeout_s
-        self._queries = queries(fleet)
+        self._queries = (*queries(fleet), *flows(fleet))
         self._times = times()
 
     def ask(self) -> Round:
@@ -109,6 +113,7 @@ class Reader:
 
     def __init__(self, fleet: Fleet) -> None:
         self._queries = queries(fleet)
+        self._flows = flows(fleet)
         self._oldest_s = fleet.autoscaling.stale_after_s
 
     def seen(self, model_id: str, answers: Round, running: Sequence[str], replicas: Replicas | Cause) -> Seen:
@@ -133,6 +138,20 @@ class Reader:
             replicas=replicas if isinstance(replicas, Replicas) else None,
             replicas_cause=None if known else Cause(str(replicas)),
         )
+
+    def flows(self, answers: Round, models: Iterable[str]) -> tuple[Languages, Languages]:
+        """Requests a second by model and language: those that stayed, and those that were shifted to it. A model for
+        which nobody answers is not there."""
+        stayed, shifted = ({model: self._languages(query, answers, model) for model in models} for query in self._flows)
+        return _answered(stayed), _answered(shifted)
+
+    def _languages(self, query: Query, answers: Round, model_id: str) -> Mapping[str, Reading] | None:
+        found, sampled = answers.answers.get(query.name), answers.times.get(Source.GATEWAY)
+        at = next((series for series in sampled or () if series.labels.get("model") == model_id), None)
+        if found is None or at is None:
+            return None
+        own = (series for series in found if series.labels.get("model") == model_id)
+        return {one.labels.get("language", ""): self._reading(query, [one], at.at - at.value) for one in own}
 
     def _gateways(self, query: Query, answers: Round, model_id: str) -> Reading:
         found, sampled = answers.answers.get(query.name), answers.times.get(Source.GATEWAY)
@@ -177,6 +196,10 @@ class Reader:
             for name in ("running", "waiting", "kv_use", "worked_prompt_tokens", "worked_output_tokens"):
                 readings[name] = Reading(0.0, age_s)
         return readings
+
+
+def _answered(told: Mapping[str, Mapping[str, Reading] | None]) -> Languages:
+    return {model: languages for model, languages in told.items() if languages is not None}
 
 
 def _of(series: Series, model_id: str, running: set[str]) -> bool:

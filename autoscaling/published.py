@@ -35,7 +35,16 @@ def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: f
     """The answer of /plan. `models` is empty where no round ended so far, or another process leads."""
     head: dict[str, Any] = {"leader": leads, "dry_run": dry_run, "interval_s": interval_s}
     if last is None:
-        return {**head, "at": None, "age_s": None, "policy": None, "problems": [], "models": {}}
+        return {
+            **head,
+            "at": None,
+            "age_s": None,
+            "policy": None,
+            "problems": [],
+            "shifts": [],
+            "budget": {},
+            "models": {},
+        }
     return {
         **head,
         "at": last.at,
@@ -43,6 +52,13 @@ def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: f
         "policy": last.plan.policy,
         "seconds": round(last.seconds, 3),
         "problems": list(last.problems),
+        "shifts": [
+            {"language": one.language, "from": one.source, "to": one.to, "share": _rounded(one.share)}
+            for one in last.plan.shifts
+        ],
+        "budget": {
+            kind: {"gpus": one.budget, "held": one.held, "planned": one.planned} for kind, one in last.plan.gpus.items()
+        },
         "models": {
             name: _model(plan, last.snapshot.model(name), last.done[name]) for name, plan in last.plan.models.items()
         },

@@ -66,7 +66,7 @@ class Pose:
 
     def later(self, budget: Mapping[str, int]) -> Problem:
         """How many replicas: with the headroom that each plan asks for, when those called for now could serve."""
-        sites = {name: self._site(one) for name, one in self.known.items()}
+        sites = {name: self._site(one, budget) for name, one in self.known.items()}
         settings = self._fleet.autoscaling
         start_s = max((horizon_s(self._history.model(one.model, settings), settings) for one in self.known.values()),
                       default=0.0)  # fmt: skip
@@ -111,13 +111,16 @@ class Pose:
             usable = plan.expected / needed
         return _Known(model, plan, seen.replicas, mix, arrivals + plan.away, usable, needed)
 
-    def _site(self, one: _Known) -> Site:
+    def _site(self, one: _Known, budget: Mapping[str, int]) -> Site:
         engine = one.model.engine
         assert engine is not None
         base = min(one.arriving, one.expected) if one.needed else 0.0
         reserve = max(one.expected - base, 0.0) if one.needed else 0.0
         base += self._missing(one, base + reserve)
-        return self._made(one, one.usable, base, reserve, engine.replicas.min, engine.replicas.max)
+        least = engine.replicas.min
+        if one.needed and engine.gpu not in budget:  # some requests never move: those that name it, or are too long
+            least = max(least, 1)
+        return self._made(one, one.usable, base, reserve, least, engine.replicas.max)
 
     def _made(self, one: _Known, usable: float, base: float, reserve: float, least: int, most: int) -> Site:
         engine, settings = one.model.engine, self._fleet.autoscaling
@@ -131,7 +134,7 @@ class Pose:
             reserve=reserve,
             least=least,
             most=most,
-            present=min(one.replicas.running + one.replicas.starting, one.replicas.target),
+            present=self._present(one),
             missed_usd=request_usd * HOUR_S / work_of(one.mix, weights(settings)),
             gpu=engine.gpu or "",
             gpus=engine.workers if engine.device == "gpu" else 0,
@@ -150,6 +153,17 @@ class Pose:
         if one.plan.reason.code not in FULL:
             return 0.0
         return max(one.needed * usable - one.arriving, 0.0)
+
+    def _present(self, one: _Known) -> int:
+        """Replicas that need not be started: those of the plan before, as far as they are there.
+
+        Those that only the scale-down window keeps do not count: of two numbers that cost the same the one that was
+        planned before stays, or each model would be kept at the larger of its two.
+        """
+        there = min(one.replicas.running + one.replicas.starting, one.replicas.target)
+        rounds = self._history.model(one.model, self._fleet.autoscaling).rounds
+        before = rounds[-1].needed if rounds else None
+        return there if before is None else min(there, before)
 
     def _windowed(self, one: _Known) -> int:
         """Replicas that the scale-down window keeps: `autoscaling.bounds` looks at the same rounds."""

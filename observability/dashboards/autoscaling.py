@@ -108,6 +108,7 @@ def _load() -> tuple[Panel, ...]:
             "long, GPUs idle and fewer replicas (or scale to zero) would do.",
             (Query(arriving.per(capacity * running), "{{model}}"),),
             scale=Scale.SHARE,
+            width=6,
             thresholds=(Threshold(0.8, Colour.WARN), Threshold(1, Colour.BAD)),
             empty="no capacity is known",
         ),
@@ -118,6 +119,7 @@ def _load() -> tuple[Panel, ...]:
             "weighs them. A forecast that stays far above arrival costs GPUs; one below it comes too late.",
             (Query(arriving, "{{model}}, arriving"), Query(forecast, "{{model}}, forecast")),
             scale=Scale.PER_SECOND,
+            width=6,
         ),
         Panel(
             "capacity",
@@ -126,6 +128,17 @@ def _load() -> tuple[Panel, ...]:
             "longer or caches miss; every plan divides by it, so that a fall asks for replicas.",
             (Query(capacity, "{{model}}"),),
             scale=Scale.PER_SECOND,
+            width=6,
+        ),
+        Panel(
+            "shifted",
+            "Load moved between models",
+            "Requests a second that the plan's shifts take from a model (above 0) or bring it (below 0). Load moves to a "
+            "model above the floor in its language where that is cheaper than a replica, or while one starts; /plan "
+            "says which languages. The gateway's own view: Shifts in force.",
+            (Query(largest(scaler.AWAY, "model", **MODEL), "{{model}}"),),
+            scale=Scale.PER_SECOND,
+            width=6,
         ),
     )
 

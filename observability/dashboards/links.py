@@ -40,7 +40,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "autoscaling": (
         "plan-against-actual", "replica-states", "bounds",
-        "load-against-capacity", "forecast-against-arrival", "capacity",
+        "load-against-capacity", "forecast-against-arrival", "capacity", "shifted",
         "reasons", "changes", "cold-starts", "applies",
         "gpu-hours", "gpu-cost", "gpu-cost-per-hour",
         "blind", "holds", "input-age", "loop-time", "last-round", "leader",

@@ -60,8 +60,8 @@ def test_no_more_moves_than_may() -> None:
 
 
 def test_headroom_that_two_lean_on_is_there_once() -> None:
-    """a and b have 80 each and want 40 above it; c has 20. Each by itself: 2 + 2 + 1. Leaning on c: 1 + 1 + 1, where the
-    20 that each misses at its peak come to 20 + 0.41 x 20."""
+    """a and b have 80 each and want 40 above it; c has 20. Each by itself: 2 + 2 + 1. Leaning on c: 1 + 1 + 1, where
+    the 20 that each misses at its peak come to 20 + 0.41 x 20."""
     sites = [site("a", 80, 40), site("b", 80, 40), site("c", 20)]
     roads = [("sv", "a", "c", 1.0), ("de", "b", "c", 1.0)]
     assert greedy(problem(sites)).replicas == {"a": 2, "b": 2, "c": 1}

@@ -21,7 +21,7 @@ def by(fleet: Fleet, language: str) -> dict[str, tuple[str, ...]]:
 
 
 def test_the_reference_stands_in_for_the_cheaper_one_and_not_the_other_way() -> None:
-    """In Swedish the 9B is above the floor but not in every task; what the 70B has there is what the 9B may not have."""
+    """In Swedish the 9B is above the floor but not in all tasks; what the 70B has there is what the 9B may not have."""
     assert by(FLEET, "sv") == {SMALL: (BIG,), BIG: ()}
 
 

@@ -71,6 +71,8 @@ class RayService:
         except Failed:  # it is being made
             return None
         except Refused as error:
+            if error.missing:  # KubeRay writes the name down first
+                return None
             raise Failed(f"the next cluster of RayService {self.namespace}/{self.name}: {error}") from error
 
     def _found(self, service: Mapping[str, Any], which: str) -> Active | None:

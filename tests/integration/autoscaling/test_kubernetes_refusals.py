@@ -173,15 +173,17 @@ def test_the_cluster_of_an_upgrade_is_there_once_it_has_a_head(server: ApiServer
     service = described(server)
     assert service.pending(service.active()) is None
     server.objects[f"{RAYS}/rayservices/hello"]["status"]["pendingServiceStatus"] = {"rayClusterName": "hello-y"}
+    assert service.pending(service.active()) is None
     server.objects[f"{RAYS}/rayclusters/hello-y"] = ray_cluster(status={})
     assert service.pending(service.active()) is None
     server.objects[f"{RAYS}/rayclusters/hello-y"] = ray_cluster(status={"head": {"serviceIP": "10.0.0.9"}})
     pending = service.pending(service.active())
     assert pending is not None
     assert pending.url == "http://10.0.0.9:8265"
-    del server.objects[f"{RAYS}/rayclusters/hello-y"]
-    with pytest.raises(Failed, match="the next cluster of RayService llm/hello"):
-        service.pending(service.active())
+    active = service.active()
+    server.fails = {"GET": 403}
+    with pytest.raises(Failed, match="the next cluster of RayService llm/hello: not allowed to get"):
+        service.pending(active)
 
 
 def test_a_cluster_without_a_head_and_objects_of_another_shape_say_so(server: ApiServer) -> None:

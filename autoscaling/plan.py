@@ -87,15 +87,29 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """How the plan across models was found: `way` is optimum, incumbent (the best in time) or greedy; `gap` is how far
+    above the best one it may be, a share of its cost, None where nobody knows; `why` there is no better one, if so.
+
+    `usd_per_hour` is its cost: replicas, what moves, and what may be missed."""
+
+    way: str
+    gap: float | None
+    usd_per_hour: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What should run at `at` (the controller's clock), for every model with an engine; what the router moves; and the
-    GPUs under a budget, by kind."""
+    """What should run at `at` (the controller's clock), for every model with an engine; what the router moves; the GPUs
+    under a budget, by kind; and how all of it was found where models were planned together."""
 
     at: float
     policy: str
     models: Mapping[str, ModelPlan] = field(default_factory=dict)
     shifts: tuple[Shift, ...] = ()
     gpus: Mapping[str, Hold] = field(default_factory=dict)
+    joined: Joined | None = None
 
 
 def scaled(fleet: Fleet) -> tuple[Model, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaling.instruments import Outcome
-from autoscaling.plan import ModelPlan, Plan
+from autoscaling.plan import Joined, ModelPlan, Plan
 from autoscaling.snapshot import Seen, Snapshot
 
 
@@ -42,6 +42,7 @@ def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: f
             "policy": None,
             "problems": [],
             "shifts": [],
+            "joint": None,
             "budget": {},
             "models": {},
         }
@@ -56,6 +57,7 @@ def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: f
             {"language": one.language, "from": one.source, "to": one.to, "share": _rounded(one.share)}
             for one in last.plan.shifts
         ],
+        "joint": _joined(last.plan.joined),
         "budget": {
             kind: {"gpus": one.budget, "held": one.held, "planned": one.planned} for kind, one in last.plan.gpus.items()
         },
@@ -63,6 +65,13 @@ def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: f
             name: _model(plan, last.snapshot.model(name), last.done[name]) for name, plan in last.plan.models.items()
         },
     }
+
+
+def _joined(told: Joined | None) -> dict[str, Any] | None:
+    if told is None:
+        return None
+    gap = _rounded(told.gap)
+    return {"found": told.way, "gap": gap, "usd_per_hour": _rounded(told.usd_per_hour), "problem": told.why}
 
 
 def _model(plan: ModelPlan, seen: Seen, done: Done) -> dict[str, Any]:

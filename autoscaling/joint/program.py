@@ -29,6 +29,9 @@ ROUND_UP_FROM = (0.02, 0.3, 0.6)
 # So many models are solved in a blink.
 SMALL = 8
 
+# Of the time, for the relaxed program and for each of these.
+PART = 0.1
+
 Way = Literal["optimum", "incumbent", "greedy"]
 
 
@@ -79,15 +82,15 @@ def _answers(problem: Problem, time_limit_s: float) -> Iterator[tuple[Answer | N
     """Answers, each with the least that any could cost: where the whole program may take longer than there is time from
     the relaxed one, then from the whole one."""
     large = len(problem.sites) > SMALL
-    relaxed = _solved(problem, time_limit_s, whole=False) if large else NOTHING
+    relaxed = _solved(problem, PART * time_limit_s, whole=False) if large else NOTHING
     for threshold in ROUND_UP_FROM if relaxed.replicas else ():
         counts = {
             name: min(max(ceil(value - threshold), problem.sites[name].least), problem.sites[name].most)
             for name, value in relaxed.replicas.items()
         }
         if not faults(problem, Answer(counts)):
-            yield _solved(problem, time_limit_s, fixed=counts).answer, relaxed.bound
-    found = _solved(problem, time_limit_s)
+            yield _solved(problem, PART * time_limit_s, fixed=counts).answer, relaxed.bound
+    found = _solved(problem, time_limit_s * (1 - PART * (1 + len(ROUND_UP_FROM)) if large else 1.0))
     yield found.answer, found.bound
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from autoscaling.joint.problem import Answer, Lane, Problem, Road
 
-# Models that a model's work may go to; those that take some of it now stay besides.
+# Models that a model's work may go to, and fewer where there would be more lanes than a solver has time for; those that
+# take some of it now stay besides.
 TARGETS = 4
+LANES = 400
 # What is less of a replica's work than this is not worth a lane.
 LEAST_WORK = 0.002
 
@@ -36,8 +38,16 @@ class Reduced:
 
 def reduced(problem: Problem) -> Reduced:
     """The problem with fewer lanes."""
+    for targets in range(TARGETS, 0, -1):
+        found = _with(problem, targets)
+        if len(found.problem.roads) <= LANES:
+            break
+    return found
+
+
+def _with(problem: Problem, most: int) -> Reduced:
     flows: defaultdict[tuple[str, str], list[Road]] = defaultdict(list)  # by source and language
-    kept = _targets(problem)
+    kept = _targets(problem, most)
     for road in problem.roads.values():
         lane = road.lane
         tiny = road.base + road.reserve < LEAST_WORK * problem.sites[lane.source].usable
@@ -59,7 +69,7 @@ def reduced(problem: Problem) -> Reduced:
     return Reduced(replace(problem, roads=roads_of), members)
 
 
-def _targets(problem: Problem) -> dict[str, set[str]]:
+def _targets(problem: Problem, count: int) -> dict[str, set[str]]:
     """Of each model the others that could take most of its work: as much as may move, as far as a replica there and
     the room beside what it has reach."""
     most: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -72,7 +82,7 @@ def _targets(problem: Problem) -> dict[str, set[str]]:
     for source, targets in most.items():
         taken = {to: min(work, _room(problem, to)) for to, work in targets.items()}
         ordered = sorted(taken, key=lambda to: (-taken[to], to))
-        found[source] = used[source] | set(ordered[:TARGETS])
+        found[source] = used[source] | set(ordered[:count])
     return found
 
 

@@ -19,7 +19,7 @@ from autoscaling.joint.flows import flows, without_shifts
 from autoscaling.joint.pose import Pose, kept
 from autoscaling.joint.problem import Lane, Problem, Road
 from autoscaling.joint.program import Solution, solve
-from autoscaling.plan import Code, Hold, ModelPlan, Plan, Reason, Shift, scaled
+from autoscaling.plan import Code, Hold, Joined, ModelPlan, Plan, Reason, Shift, scaled
 from autoscaling.policy import Policy
 from autoscaling.snapshot import Snapshot
 from serve.fleet import Fleet
@@ -64,7 +64,8 @@ class Joint:
             counts = {name: models[name].needed or 0 for name in problem.sites}
             now_problem = pose.now(counts)
             shifts = (*shifts, *_shifts(now_problem, solve(now_problem, settings.joint.time_limit_s)))
-        return replace(raw, models=models, shifts=_whole(shifts), gpus=gpus)
+        joined = Joined(found.way, found.gap, found.judged.usd, found.why)
+        return replace(raw, models=models, shifts=_whole(shifts), gpus=gpus, joined=joined)
 
 
 def joined(policy: Policy, fleet: Fleet) -> Policy:

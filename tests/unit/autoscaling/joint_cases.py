@@ -44,7 +44,7 @@ def moment(
     replicas: dict[str, int] | None = None,
     **states: Seen,
 ) -> Snapshot:
-    """Requests a second of 100 tokens that are meant for either model, in these languages evenly; `shifts` move theirs."""
+    """Requests a second of 100 tokens meant for either model, in these languages evenly; `shifts` move theirs."""
     up = {BIG: 1, SMALL: 1, **(replicas or {})}
     each = {BIG: big, SMALL: small}
     stayed = {model: {tag: rate / len(languages) for tag in languages} for model, rate in each.items()}

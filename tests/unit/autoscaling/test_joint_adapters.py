@@ -86,6 +86,7 @@ def test_the_router_reads_the_shifts_that_are_published() -> None:
     plan = Joint(TokenWork()).plan(0.0, moment(0.0, 4, 11), History(), fleet)
     page = shown(plan)
     assert page["budget"] == {GPU: {"gpus": 4, "held": 3, "planned": 3}}
+    assert page["joint"] == {"found": "optimum", "gap": 0, "usd_per_hour": pytest.approx(12, abs=0.2), "problem": ""}
     told = told_by(page, (BIG, SMALL))
     assert told is not None
     assert {language: tuple(ones) for language, ones in told.shifts.items()} == {
@@ -96,7 +97,7 @@ def test_the_router_reads_the_shifts_that_are_published() -> None:
 
 def test_before_the_first_round_there_are_none() -> None:
     page = as_json(None, leads=False, dry_run=False, interval_s=15, wall=0.0)
-    assert (page["shifts"], page["budget"]) == ([], {})
+    assert (page["shifts"], page["budget"], page["joint"]) == ([], {}, None)
 
 
 def test_what_shifts_take_is_a_metric() -> None:

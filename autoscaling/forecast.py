@@ -1,6 +1,6 @@
 """How much a load may grow before another replica could serve: a level, and what is learnt of how often it is exceeded.
 
-    level    L = log of the load now + BLEND x (its mean over two hours - it)         a load falls back to its mean
+    level    L = log of the load now + BLEND x (its mean over hours - it)         a load falls back to its mean
     residual r = (log of the largest load within the horizon - L) / sigma             known once the horizon has passed
     sigma      = mean size of such errors over the last hours                         calm days and restless ones
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from math import exp, log
 
 # Share of the way back to its mean at which a load is expected, and over what it is a mean (half-life).
-BLEND = 0.25
-MEAN_HALF_LIFE_S = 3600.0
+BLEND = 0.3
+MEAN_HALF_LIFE_S = 4 * 3600.0
 SIGMA_HALF_LIFE_S = 6 * 3600.0
 RESIDUALS_HALF_LIFE_S = 4 * 86400.0
 # Before anything is learnt: an error of a quarter, and residuals that are Laplace-distributed, which has heavier tails

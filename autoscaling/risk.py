@@ -19,7 +19,7 @@ from math import exp, log
 # it within a day.
 GAIN = 0.9
 # The share is to stay inside what is promised.
-AIM = 0.75
+AIM = 0.6
 LEAST, MOST = log(1.0), log(20_000.0)
 DAY_S = 86400.0
 RATE_HALF_LIFE_S = 86400.0

@@ -15,7 +15,8 @@ whatever the KV caches hold, is added to what is needed at least.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from itertools import pairwise
+from math import ceil, floor
 
 from autoscaling.demand import Demand, demand, weights, work_of
 from autoscaling.forecast import Forecast
@@ -65,6 +66,7 @@ def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet
     multiple = _multiple(model, past, told, settings)
     choice = cheapest(forecast, factor, multiple)
     needed, reason = _needed(now, seen, told, past, choice, multiple, settings)
+    needed, reason = _settled(model, seen, needed, reason)
     tokens = told.each * work_of(told.mix, weights(settings))  # a replica's as reckoned, in output tokens a second
     return ModelPlan(
         model.id,
@@ -79,17 +81,46 @@ def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet
 
 def cheapest(forecast: Forecast, factor: float, multiple: float) -> _Choice:
     """The number of replicas whose price and expected late requests cost least together; each sustains `factor` of the
-    unit of load. Of equals the smaller."""
+    unit of load. Of equals the smaller.
+
+    The probability is taken from its convex hull: every further replica then saves less than the one before, and more
+    load never asks for fewer.
+    """
     worth = multiple * forecast.level / factor
-    best, least, replicas = _Choice(0, 1.0, 0.0), worth, 0
-    for load, above in forecast.exceeded():
-        replicas = max(ceil(load / factor - ROUNDING), replicas)
-        if replicas >= least:
-            break  # more of them cost more by themselves
-        price = replicas + worth * above
-        if price < least - ROUNDING:
-            best, least = _Choice(replicas, above, load), price
-    return best
+    corners = _hull([(0.0, 1.0), *((load / factor, above) for load, above in forecast.exceeded())])
+    # The first corner beyond which a replica costs more than it saves.
+    at = next(
+        (
+            index
+            for index, ((near, more), (far, less)) in enumerate(pairwise(corners))
+            if worth * (more - less) <= (far - near) * (1 + ROUNDING)
+        ),
+        len(corners) - 1,
+    )
+    below = floor(corners[at][0] + ROUNDING)
+    chosen = min((below, below + 1), key=lambda n: (n + worth * _above(corners, n), n))
+    return _Choice(chosen, _above(corners, chosen), chosen * factor)
+
+
+def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The lower convex hull of points that go right (Andrew 1979)."""
+    corners: list[tuple[float, float]] = []
+    for point in points:
+        while len(corners) > 1:
+            (x0, y0), (x1, y1) = corners[-2:]
+            if (x1 - x0) * (point[1] - y0) > (y1 - y0) * (point[0] - x0):
+                break
+            corners.pop()
+        corners.append(point)
+    return corners
+
+
+def _above(corners: list[tuple[float, float]], at: float) -> float:
+    """The hull's height."""
+    for (near, more), (far, less) in pairwise(corners):
+        if at <= far:
+            return more + (less - more) * (at - near) / (far - near)
+    return corners[-1][1]
 
 
 def _multiple(model: Model, past: ModelHistory, told: Demand, settings: Autoscaling) -> float:
@@ -137,6 +168,18 @@ def _needed(
     return needed, Reason(Code.RISK if needed > by_load else Code.WORK, sentence)
 
 
+def _settled(model: Model, seen: Seen, needed: int, reason: Reason) -> tuple[int, Reason]:
+    """What is needed, or what there is where that is hardly more: a start costs a cold start's time of GPUs."""
+    if seen.replicas is None or model.engine is None:
+        return needed, reason
+    kept = seen.replicas.target - model.engine.replicas.spare
+    if needed < kept and needed > (1 - BAND) * kept:
+        return kept, Reason(reason.code, f"{needed} would do, hardly fewer than there are: {reason.words}")
+    return needed, reason
+
+
+# Fewer replicas by no more than this share are not worth the way back.
+BAND = 0.1
 # Beyond this the cache is as good as full: vLLM preempts.
 FULL_KV = 0.95
 MOST_MULTIPLE = 20_000.0

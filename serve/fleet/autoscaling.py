@@ -89,9 +89,9 @@ class Autoscaling(Frozen):
         "fleet file (`parlance autoscaler --state-dir`). None: nothing is kept, and it leads.",
     )
     policy: Literal["slo", "token-work", "static", "ray-default", "hpa-queue", "hpa-concurrency", "keda"] = Field(
-        default="token-work",
-        description="`static`: each model's `replicas.initial`; the last four are rules of other autoscalers, with "
-        "their own pace (`rules`).",
+        default="slo",
+        description="`slo` weighs replicas against late requests, `token-work` scales on tokens of work, `static` keeps "
+        "each model's `replicas.initial`; the last four are rules of other autoscalers, with their own pace (`rules`).",
     )
     interval_s: PositiveSeconds = Field(default=15, description="Between the beginnings of two rounds.")
     window_s: PositiveSeconds = Field(

@@ -80,14 +80,17 @@ def grids(scales: Scales, full: bool) -> dict[str, list[Point]]:
     uses = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95) if full else (0.6, 0.7, 0.8, 0.9)
     peaks = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35) if full else (0.7, 0.85, 1.0, 1.2)
     rates = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8) if full else (0.5, 0.6, 0.7)
-    waiting = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0) if full else (0.1, 1.0, 10.0)
+    waiting = (0.1, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0) if full else (1.0, 10.0, 100.0)
     # Requests in a batch grow faster than the load of a replica: such rules swing unless they aim far below the limit.
     batches = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55) if full else (0.1, 0.2, 0.3)
     # How an HPA removes pods: its default of all at once after five minutes, longer windows, and a share at a time.
     down: list[Point] = [{WINDOW: 300.0}, {WINDOW: 1800.0}, {DOWN: 10.0, PERIOD: 300.0}]
+    # Where nobody waits, a queue recommends none at all: only what goes very slowly is not all gone after the window.
+    slowly: list[Point] = [{WINDOW: 300.0}, {DOWN: 10.0, PERIOD: 300.0}, {WINDOW: 3600.0, DOWN: 10.0, PERIOD: 1800.0}]
     delays: list[Point] = [{DOWN_DELAY: 600.0}, {DOWN_DELAY: 1800.0}, {DOWN_FACTOR: 0.2}]
     if full:
         down += [{WINDOW: 900.0}, {DOWN: 10.0, PERIOD: 60.0}, {WINDOW: 1800.0, DOWN: 10.0, PERIOD: 300.0}]
+        slowly += [{WINDOW: 3600.0, DOWN: 5.0, PERIOD: 300.0}, {WINDOW: 900.0, DOWN: 5.0, PERIOD: 300.0}]
         delays += [{UP_DELAY: 0.0}, {UP_DELAY: 0.0, DOWN_DELAY: 1800.0}, {DOWN_DELAY: 1800.0, DOWN_FACTOR: 0.2}]
     heads: list[Point] = [{HEADROOM: 1.0}, {HEADROOM: 1.0, HOLD: 60.0}]
     if full:
@@ -97,7 +100,7 @@ def grids(scales: Scales, full: bool) -> dict[str, list[Point]]:
         KnownWork.name: _crossed([{KNOWN: scales.work}], _axis(USE, uses), heads),
         "static": _axis(INITIAL, sorted({min(math.ceil(scales.peak * share), scales.most) for share in peaks})),
         "keda": _crossed(_axis(RATE, [rate * share for share in rates]), down),
-        "hpa-queue": _crossed(_axis(QUEUE, waiting), down),
+        "hpa-queue": _crossed(_axis(QUEUE, waiting), slowly),
         "hpa-concurrency": _crossed(_axis(BATCH, [batch * share for share in batches]), down),
         "ray-default": _crossed(_axis(ONGOING, [batch * share for share in batches]), delays),
     }

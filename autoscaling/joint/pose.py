@@ -27,6 +27,8 @@ ROUNDING = 1e-9
 SOME = 0.01
 # Never quite all of a language: what stays shows that it still flows, and how much.
 MOST_SHARE = 0.95
+# Headroom that is missing costs no less than a replica for each such part of one.
+REST = 0.01
 HOUR_S = 3600.0
 
 
@@ -126,16 +128,20 @@ class Pose:
         engine, settings = one.model.engine, self._fleet.autoscaling
         assert engine is not None
         request_usd = settings.work.late_request_usd or self._settings.missed_request_usd
+        usd = usd_per_replica_hour(one.model)
+        missed_usd = request_usd * HOUR_S / work_of(one.mix, weights(settings))
+        if engine.gpu not in settings.budget.gpus:  # what the policy asks for stands, but for a rest of a replica
+            missed_usd = max(missed_usd, usd / (REST * usable))
         return Site(
             model=one.model.id,
-            usd=usd_per_replica_hour(one.model),
+            usd=usd,
             usable=usable,
             base=base,
             reserve=reserve,
             least=least,
             most=most,
             present=self._present(one),
-            missed_usd=request_usd * HOUR_S / work_of(one.mix, weights(settings)),
+            missed_usd=missed_usd,
             gpu=engine.gpu or "",
             gpus=engine.workers if engine.device == "gpu" else 0,
             outside=engine.workers * one.replicas.draining if engine.device == "gpu" else 0,

@@ -55,7 +55,8 @@ def solve(problem: Problem, time_limit_s: float) -> Solution:
     best, bound, why = greedy(smaller.problem), None, ""
     cost, way = judge(smaller.problem, best).usd, "greedy"
     floor = sum(problem.replica_usd(name) * site.least for name, site in problem.sites.items())
-    if cost <= floor * (1 + GAP**3):  # nothing moves or is missed, and no replica could go
+    # Nothing moves or is missed, and no replica could go; or each model is by itself, and its own plan stands.
+    if cost <= floor * (1 + GAP**3) or not (smaller.problem.roads or problem.budget):
         return Solution(smaller.whole(best), judge(problem, smaller.whole(best)), "optimum", 0.0)
     try:
         for answer, least in _answers(smaller.problem, time_limit_s):
@@ -169,12 +170,14 @@ def _solved(
     shares, besides = _lanes(program, problem)
     loads, extras = _flows(problem, shares, besides)
     for name, site in problem.sites.items():
-        now = program.column(site.missed_usd * NOW_OVER_LATER)
-        later = program.column(site.missed_usd)
-        room = {counts[name]: site.usable, now: 1.0}
-        program.at_least(site.base, _sum(room, loads[name]))
+        # Rows are in replicas, not in tokens: a solver's tolerances are absolute.
+        base, missed_usd = site.base / site.usable, site.missed_usd * site.usable
+        now = program.column(missed_usd * NOW_OVER_LATER)
+        later = program.column(missed_usd)
+        room = {counts[name]: 1.0, now: 1.0}
+        program.at_least(base, _sum(room, loads[name]))
         kept = _kept(program, extras[name], terms.together)
-        program.at_least(site.base, _sum({**room, later: 1.0, kept: -1.0}, loads[name]))
+        program.at_least(base, _sum({**room, later: 1.0, kept: -1.0}, loads[name]))
     if fixed is None:
         _budgets(program, problem, counts)
     values, bound = program.solve(time_limit_s, whole=whole and fixed is None)
@@ -222,13 +225,17 @@ _Linear = tuple[float, dict[int, float]]
 def _flows(
     problem: Problem, shares: Mapping[Lane, int], besides: Mapping[Lane, int]
 ) -> tuple[dict[str, dict[int, float]], dict[str, dict[str, _Linear]]]:
-    """By model: what takes load away (negative: adds it), by column; and what each one's peak brings, by its name."""
+    """By model: what takes load away (negative: adds it), by column; and what each one's peak brings, by its name. In
+    replicas of the model."""
     loads: dict[str, dict[int, float]] = {name: {} for name in problem.sites}
-    extras: dict[str, dict[str, _Linear]] = {name: {name: (site.reserve, {})} for name, site in problem.sites.items()}
+    extras: dict[str, dict[str, _Linear]] = {
+        name: {name: (site.reserve / site.usable, {})} for name, site in problem.sites.items()
+    }
     for lane, road in problem.roads.items():
         share = shares[lane]
-        loads[lane.source][share] = road.base
-        loads[lane.to][share] = -road.base * road.ratio
+        here, there = 1 / problem.sites[lane.source].usable, road.ratio / problem.sites[lane.to].usable
+        loads[lane.source][share] = road.base * here
+        loads[lane.to][share] = -road.base * there
         # At a peak all that moves is larger by the lane's reserve, and more of it moves.
         more = {share: road.reserve}
         if lane in besides:
@@ -236,8 +243,8 @@ def _flows(
         own = extras[lane.source][lane.source][1]
         into = extras[lane.to].setdefault(lane.source, (0.0, {}))[1]
         for column, factor in more.items():
-            own[column] = own.get(column, 0.0) - factor
-            into[column] = into.get(column, 0.0) + factor * road.ratio
+            own[column] = own.get(column, 0.0) - factor * here
+            into[column] = into.get(column, 0.0) + factor * there
     return loads, extras
 
 

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from typing import Final
 
 from autoscaling.policies import POLICIES, Static
+from autoscaling.policies.joint import joined
 from autoscaling.policy import Policy
 from autoscaling.simulate.clairvoyant import Clairvoyant
 from autoscaling.simulate.conditions import Conditions
@@ -37,7 +38,7 @@ def made(name: str, fleet: Fleet, traffic: Mapping[str, Trace], conditions: Cond
     """
     base, at, use = name.partition("@")
     if base != CLAIRVOYANT:
-        return POLICIES[name]
+        return joined(POLICIES[name], fleet)
     try:
         utilisation = float(use) if at else fleet.autoscaling.work.target_utilisation
     except ValueError:

@@ -56,7 +56,7 @@ def moved(plan: Plan) -> float:
 
 def test_what_is_too_much_for_a_replica_moves_to_the_model_with_room() -> None:
     """11 requests a second of 100 tokens are a replica's work and a tenth more; the 70B has room for it."""
-    plans = played(two(), big=4, small=11, rounds=26)
+    plans = played(two(), big=4, small=11, rounds=8)
     assert [plans[0].models[name].needed for name in (BIG, SMALL)] == [1, 1]
     assert plans[0].models[SMALL].reason.code is Code.SHIFTED
     assert "100 tokens/s of sv, de have llama-3.3-70b-instruct to go to" in plans[0].models[SMALL].reason.words

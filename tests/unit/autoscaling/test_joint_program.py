@@ -189,7 +189,7 @@ def problems(draw: st.DrawFn) -> Problem:
     return Problem(sites, roads, budget)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(told=problems())
 def test_every_answer_is_feasible_and_moving_is_never_worse_than_not(told: Problem) -> None:
     found, simple = solve(told, LIMIT_S), greedy(told)
@@ -200,7 +200,7 @@ def test_every_answer_is_feasible_and_moving_is_never_worse_than_not(told: Probl
     assert judge(told, simple).usd <= still.usd * (1 + 1e-9) + 1e-9
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(told=problems())
 def test_nobody_beats_the_optimum(told: Problem) -> None:
     """The greedy rule does not, nor does any number of replicas without moves."""
@@ -219,7 +219,7 @@ def test_nobody_beats_the_optimum(told: Problem) -> None:
             assert judge(told, answer).usd >= least
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(told=problems(), share=st.floats(0, 1))
 def test_an_answer_of_the_reduced_problem_is_one_of_the_whole(told: Problem, share: float) -> None:
     smaller = reduced(told)

@@ -122,12 +122,12 @@ class _Shifting(Joint):
 
 def test_the_simulation_moves_what_the_plan_says() -> None:
     """Requests are those that each model gets: a tenth of the small one's goes to the big one once a plan is there."""
-    trace = Trace("even", (Window(0.0, 1200.0, 10.0, 0.5, 400.0, 200.0),))
+    trace = Trace("even", (Window(0.0, 600.0, 10.0, 0.5, 400.0, 200.0),))
     fleet = two(big={"initial": 2}, small={"initial": 2})
     traffic, conditions = {SMALL: trace, BIG: trace}, Conditions(tick_s=10.0)
     moved = simulate(fleet, traffic, _Shifting(TokenWork()), conditions, spoken=SPOKEN)
     still = simulate(fleet, traffic, TokenWork(), conditions, spoken=SPOKEN)
     before = {name: one.requests for name, one in still.models.items()}
     after = {name: one.requests for name, one in moved.models.items()}
-    assert after[SMALL] / before[SMALL] == pytest.approx(0.9, abs=0.01)
+    assert after[SMALL] / before[SMALL] == pytest.approx(0.9, abs=0.02)
     assert sum(after.values()) == pytest.approx(sum(before.values()), rel=1e-3)

@@ -68,7 +68,7 @@ def grid_table(tried: Sequence[Tried], attainment: float) -> Iterator[str]:
         told = one.outcome
         star = "*" if told.met >= attainment else ""
         counts = (f"{_count(told, 'reversals'):,}", f"{_count(told, 'cold_starts'):,}")
-        rows.append((one.policy, one.words, f"{told.met:.3%}", star, f"{told.gpu_hours:,.0f}", *counts))
+        rows.append((one.policy, one.words, f"{told.met:.3%}", star, _hours(told), *counts))
     yield from aligned(rows, {2, 4, 5, 6})
 
 
@@ -85,7 +85,7 @@ def result_table(chosen: Mapping[str, Tried], attainment: float) -> Iterator[str
                 one.policy,
                 one.words,
                 f"{told.met:.3%}" + ("" if told.met >= attainment else ", not enough"),
-                f"{told.gpu_hours:,.0f}",
+                _hours(told),
                 _ratio(told.gpu_hours, least),
                 _ratio(told.gpu_hours, ours),
                 f"{_count(told, 'reversals'):,}",
@@ -94,6 +94,10 @@ def result_table(chosen: Mapping[str, Tried], attainment: float) -> Iterator[str
             )
         )
     yield from aligned(rows, {3, 4, 5, 6, 7})
+
+
+def _hours(outcome: Outcome) -> str:
+    return f"{outcome.gpu_hours:,.0f}" if outcome.gpu_hours >= 100 else f"{outcome.gpu_hours:.2f}"
 
 
 def _ratio(hours: float, base: float) -> str:

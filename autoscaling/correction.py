@@ -38,12 +38,13 @@ class Correction:
     factor: float = 1.0
     fresh_s: float = 0.0
 
-    def after(self, use: float, late: float, seconds: float) -> Correction:
-        """With a round of `seconds` at that use (1 = as reckoned), of whose requests the share `late` was late."""
+    def after(self, use: float, late: float, seconds: float, weight: float = 1.0) -> Correction:
+        """With a round of `seconds` at that use (1 = as reckoned), of whose requests the share `late` was late; it
+        counts for `weight` such rounds."""
         if use <= 0:
             return self
         index = min(max(int((log(use) - LOWEST) / WIDTH), 0), BINS - 1)
-        met, missed = seconds * (1 - late), seconds * late
+        met, missed = weight * seconds * (1 - late), weight * seconds * late
         fresh_s = self.fresh_s + seconds
         if fresh_s < EVERY_S:
             found = list(self.bins)

@@ -26,6 +26,8 @@ MARGIN_ROUNDS = 4
 # Requests that are late while replicas do less than this share of what they can, and none waits, are not late for lack
 # of replicas.
 IDLE_USE = 0.5
+# What replicas do while a queue stands is their limit, and no guess: it counts for so many other rounds.
+SATURATED_WEIGHT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class ModelHistory:
     """One model's rounds, oldest first; what a replica can do; how long it takes to start; a request's mean work.
 
     For policies that plan with replicas' reckoned limits: the last mix of requests, how far replicas differ from what
-    is reckoned, what the load may come to, and what a late request costs.
+    is reckoned, what the load may come to, and what a late request costs. `at_limit` is a replica's use of what was
+    reckoned while requests are late for a queue at all of them.
     """
 
     capacity: Capacity
@@ -60,6 +63,7 @@ class ModelHistory:
     correction: Correction = field(default_factory=Correction)
     forecast: Forecast = field(default_factory=Forecast)
     risk: Risk | None = None
+    at_limit: float | None = None
 
     def since(self, at: float) -> tuple[Round, ...]:
         """The rounds from `at` on."""
@@ -156,15 +160,25 @@ def _reckoned(model: Model, past: ModelHistory, now: float, seen: Seen, away: fl
     forecast = past.forecast.after(now, max(told.load + away / told.each, 0.0), forecast_s(past, settings))
     correction, risk = past.correction, past.risk or Risk.of(settings.work.late_cost)
     late, use = late_share(seen), _use(past, now, told, settings)
+    # A queue that nobody is late for is none: replicas may well do more.
+    saturated = late is not None and late > 1 - fleet.slo.attainment and _saturated(past, settings)
     if use is not None and late is not None:
-        correction = correction.after(use, late, settings.interval_s)
+        weight = SATURATED_WEIGHT if saturated else 1.0
+        correction = correction.after(use, late, settings.interval_s, weight)
     refused = seen.refused.value or 0.0
     finished = seen.finished.value or 0.0
     curable = late or 0.0
     if use is not None and use < IDLE_USE * correction.factor and not (seen.waiting.value or 0.0) >= 1:
         curable = 0.0  # no replica more would have helped: a prompt that holds a step up, a neighbour's noise
     risk = risk.after(now, finished + refused, finished * curable + refused, fleet.slo.attainment)
-    return replace(past, mix=told.mix, forecast=forecast, correction=correction, risk=risk)
+    at_limit = use if saturated else None
+    return replace(past, mix=told.mix, forecast=forecast, correction=correction, risk=risk, at_limit=at_limit)
+
+
+def _saturated(past: ModelHistory, settings: Autoscaling) -> bool:
+    """Whether a queue has stood at every replica for so long that rates are those of engines at their limit."""
+    begin = past.rounds[-1].at - SATURATED_WINDOWS * settings.window_s
+    return past.rounds[0].at <= begin and all(r.saturated for r in past.since(begin))
 
 
 def late_share(seen: Seen) -> float | None:
@@ -192,8 +206,7 @@ def _learnt(past: ModelHistory, seen: Seen, fleet: Fleet) -> Capacity:
     worked = seen.worked(weights(settings)).value
     if replicas is None or not worked or seen.waiting.value is None:
         return past.capacity
-    begin = past.rounds[-1].at - SATURATED_WINDOWS * settings.window_s
-    saturated = past.rounds[0].at <= begin and all(r.saturated for r in past.since(begin))
+    saturated = _saturated(past, settings)
     if seen.waiting.value >= 1 and not saturated:
         return past.capacity  # between the two: the rate is still of the time before the queue, or of after it
     late = late_share(seen)

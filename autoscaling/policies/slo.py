@@ -55,7 +55,7 @@ class Slo:
 
 
 def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet) -> ModelPlan:
-    settings, factor = fleet.autoscaling, past.correction.factor
+    settings, factor = fleet.autoscaling, factor_of(past)
     missing = blindness(seen)
     if missing is not None:
         name, cause = missing
@@ -77,6 +77,12 @@ def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet
         expected=choice.load * tokens,
         capacity=factor * tokens,
     )
+
+
+def factor_of(past: ModelHistory) -> float:
+    """What replicas sustain, over what was reckoned: as learnt, and no more than they do now where a queue stands."""
+    learnt = past.correction.factor
+    return learnt if past.at_limit is None else min(learnt, past.at_limit)
 
 
 def cheapest(forecast: Forecast, factor: float, multiple: float) -> _Choice:
@@ -127,7 +133,7 @@ def _multiple(model: Model, past: ModelHistory, told: Demand, settings: Autoscal
     """What a late request costs, in costs of serving one at full use."""
     if settings.work.late_request_usd is None:
         return (past.risk or Risk.of(settings.work.late_cost)).multiple
-    served_usd = usd_per_replica_hour(model) / 3600 / (told.each * past.correction.factor)
+    served_usd = usd_per_replica_hour(model) / 3600 / (told.each * factor_of(past))
     return min(settings.work.late_request_usd / served_usd, MOST_MULTIPLE) if served_usd > 0 else MOST_MULTIPLE
 
 
@@ -141,7 +147,7 @@ def _needed(
     settings: Autoscaling,
 ) -> tuple[int, Reason]:
     """The largest of what the forecast, the present load with its backlog, and the KV caches need; and the sentence."""
-    work, factor = settings.work, past.correction.factor
+    work, factor = settings.work, factor_of(past)
     waiting, replicas = seen.waiting.value or 0.0, seen.replicas
     horizon = horizon_s(past, settings)
     recently = past.since(now - horizon)

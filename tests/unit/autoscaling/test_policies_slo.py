@@ -131,3 +131,18 @@ def test_hardly_fewer_are_not_worth_the_way_back() -> None:
     assert "hardly fewer" in kept.reason.words
     far = Slo().plan(now, snapshot(now, seen(40.0, target=2 * free)), history, described).models[MODEL]
     assert far.needed == free
+
+
+def test_a_standing_queue_shows_what_replicas_can_do_at_once() -> None:
+    """Ten replicas were reckoned to do 100 tokens a second each, and do 40."""
+    described = fleet(1, 100, initial=10)
+    queued = replace(seen(4.0, target=10, met=0.2), waiting=reading(30.0))
+    told = [made for made, _ in rounds(described, lambda _, target: queued, 12, Slo())]
+    assert told[0].needed is not None
+    assert told[0].needed < 10  # as reckoned, four would do
+    assert told[-1].needed is not None
+    assert told[-1].needed > 10
+    patient = replace(seen(4.0, target=10, met=1.0), waiting=reading(30.0))
+    *_, (last, _) = rounds(described, lambda _, target: patient, 12, Slo())
+    assert last.needed is not None
+    assert last.needed < 10

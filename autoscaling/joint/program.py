@@ -145,7 +145,8 @@ class _Program:
             integrality=numpy.array(self.whole) if whole else None,
             bounds=Bounds(numpy.array(self.low), numpy.array(self.high)),
             constraints=LinearConstraint(rows, lb=numpy.array(self._least)) if self._least else None,
-            options={"time_limit": time_limit_s, "mip_rel_gap": GAP},
+            # Undoing a presolve may print to standard output (HiGHS 1.12), where a command's answer goes.
+            options={"time_limit": time_limit_s, "mip_rel_gap": GAP, "presolve": False},
         )
         bound = result.get("mip_dual_bound")
         if bound is None:  # a program without integers that was solved is its own bound

@@ -46,8 +46,8 @@ CAPACITY = _gauge(
 )
 AWAY = _gauge(
     "shifted_requests_per_second",
-    "Requests that the plan's shifts take from a model to others, less those that they bring it: below 0 it serves more "
-    "than was meant for it.",
+    "Requests that the plan's shifts take from a model to others, less those that they bring it: below 0 it serves "
+    "more than was meant for it.",
     "model",
 )
 REASONS = _counter("plan_reasons_total", "Plans by model and the code of their main reason.", "model", "reason")
@@ -85,6 +85,6 @@ LAST_ROUND = _gauge("last_round_timestamp_seconds", "When the last whole round e
 LEADER = _gauge("leader", "1 while this process is the one that applies plans.")
 
 AUTOSCALER = (
-    PLANNED, TARGET, REPLICAS, BOUNDS, ARRIVING, FORECAST, CAPACITY, AWAY, REASONS, CHANGES, COLD_STARTS, GPU_SECONDS, COST,
-    HOLDS, BLIND, INPUT_TIME, APPLIED, LOOP, LAST_ROUND, LEADER,
+    PLANNED, TARGET, REPLICAS, BOUNDS, ARRIVING, FORECAST, CAPACITY, AWAY, REASONS, CHANGES, COLD_STARTS, GPU_SECONDS,
+    COST, HOLDS, BLIND, INPUT_TIME, APPLIED, LOOP, LAST_ROUND, LEADER,
 )  # fmt: skip

@@ -106,7 +106,7 @@ ITL = _seconds(
 )
 TPOT = _seconds(
     "time_per_output_token_seconds",
-    "Mean time of an answer's further tokens: from its first to its last byte, over its tokens but one. Streamed answers.",
+    "Mean time of a streamed answer's further tokens: from its first to its last byte, over its tokens but one.",
     ITL_BOUNDS_S,
     "model",
 )

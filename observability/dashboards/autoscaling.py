@@ -133,8 +133,8 @@ def _load() -> tuple[Panel, ...]:
         Panel(
             "shifted",
             "Load moved between models",
-            "Requests a second that the plan's shifts take from a model (above 0) or bring it (below 0). Load moves to a "
-            "model above the floor in its language where that is cheaper than a replica, or while one starts; /plan "
+            "Requests a second that the plan's shifts take from a model (above 0) or bring it (below 0). Load moves to "
+            "a model above the floor in its language where that is cheaper than a replica, or while one starts; /plan "
             "says which languages. The gateway's own view: Shifts in force.",
             (Query(largest(scaler.AWAY, "model", **MODEL), "{{model}}"),),
             scale=Scale.PER_SECOND,

@@ -167,8 +167,9 @@ def _time(slo: Slo) -> tuple[Panel, ...]:
         Panel(
             "tpot",
             "Time per output token",
-            "The mean over an answer, which is what its reader feels and what the autoscaler plans with. Above the line: "
-            "more replicas. Only inter-token latency above it: long prompts hold single tokens up, replicas do not help.",
+            "The mean over an answer, which is what its reader feels and what the autoscaler plans with. Above the "
+            "line: more replicas. Only inter-token latency above it: long prompts hold single tokens up, replicas do "
+            "not help.",
             percentiles(metrics.TPOT, **MODEL),
             thresholds=(Threshold(slo.itl_s, Colour.BAD),),
             empty="no streamed answers",

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from serve.fleet.autoscaling_joint import Budget, Joint
 from serve.fleet.autoscaling_kubernetes import Kubernetes
 from serve.fleet.autoscaling_rules import Rules
-from serve.fleet.autoscaling_joint import Budget, Joint
 from serve.fleet.base import Frozen, HttpUrl, PositiveSeconds
 
 # What the controller keeps of each round is bounded; see `autoscaling.history`.
@@ -45,8 +45,8 @@ class Work(Frozen):
         default=25,
         ge=1,
         le=20_000,
-        description="`slo`: what a late request costs at the beginning, in costs of serving one at full use. From there "
-        "it follows the misses that are measured, so that slo.attainment holds.",
+        description="`slo`: what a late request costs at the beginning, in costs of serving one at full use. From "
+        "there it follows the misses that are measured, so that slo.attainment holds.",
     )
     late_request_usd: float | None = Field(
         default=None,
@@ -90,8 +90,9 @@ class Autoscaling(Frozen):
     )
     policy: Literal["slo", "token-work", "static", "ray-default", "hpa-queue", "hpa-concurrency", "keda"] = Field(
         default="slo",
-        description="`slo` weighs replicas against late requests, `token-work` scales on tokens of work, `static` keeps "
-        "each model's `replicas.initial`; the last four are rules of other autoscalers, with their own pace (`rules`).",
+        description="`slo` weighs replicas against late requests, `token-work` scales on tokens of work, `static` "
+        "keeps each model's `replicas.initial`; the last four are rules of other autoscalers, with their own pace "
+        "(`rules`).",
     )
     interval_s: PositiveSeconds = Field(default=15, description="Between the beginnings of two rounds.")
     window_s: PositiveSeconds = Field(

@@ -14,7 +14,7 @@ whatever the KV caches hold, is added to what is needed at least.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor
 
@@ -31,12 +31,21 @@ from serve.routing.cost import usd_per_replica_hour
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """A number of replicas, and how likely the load within the horizon exceeds what they sustain."""
+class Choice:
+    """The cheapest number of replicas, the load that they are for if a part of one could be had (in replicas, never more
+    than the number), and how likely the load within the horizon exceeds what a number sustains: the corners of the
+    convex hull of that probability, over replicas."""
 
     replicas: int
-    exceeded: float
-    load: float
+    planned: float
+    corners: tuple[tuple[float, float], ...]
+
+    def exceeded(self, replicas: float) -> float:
+        """The hull's height."""
+        for (near, more), (far, less) in pairwise(self.corners):
+            if replicas <= far:
+                return more + (less - more) * (replicas - near) / (far - near)
+        return self.corners[-1][1]
 
 
 class Slo:
@@ -74,7 +83,7 @@ def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet
         reason,
         needed=needed,
         arriving=told.load * tokens,
-        expected=choice.load * tokens,
+        expected=choice.planned * factor * tokens,
         capacity=factor * tokens,
     )
 
@@ -85,7 +94,7 @@ def factor_of(past: ModelHistory) -> float:
     return learnt if past.at_limit is None else min(learnt, past.at_limit)
 
 
-def cheapest(forecast: Forecast, factor: float, multiple: float) -> _Choice:
+def cheapest(forecast: Forecast, factor: float, multiple: float) -> Choice:
     """The number of replicas whose price and expected late requests cost least together; each sustains `factor` of the
     unit of load. Of equals the smaller.
 
@@ -103,9 +112,13 @@ def cheapest(forecast: Forecast, factor: float, multiple: float) -> _Choice:
         ),
         len(corners) - 1,
     )
-    below = floor(corners[at][0] + ROUNDING)
-    chosen = min((below, below + 1), key=lambda n: (n + worth * _above(corners, n), n))
-    return _Choice(chosen, _above(corners, chosen), chosen * factor)
+    exactly = corners[at][0]
+    below = floor(exactly + ROUNDING)
+    told = Choice(below, below, tuple(corners))
+    return min(
+        (told, replace(told, replicas=below + 1, planned=exactly)),
+        key=lambda one: (one.replicas + worth * one.exceeded(one.replicas), one.replicas),
+    )
 
 
 def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -121,14 +134,6 @@ def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return corners
 
 
-def _above(corners: list[tuple[float, float]], at: float) -> float:
-    """The hull's height."""
-    for (near, more), (far, less) in pairwise(corners):
-        if at <= far:
-            return more + (less - more) * (at - near) / (far - near)
-    return corners[-1][1]
-
-
 def _multiple(model: Model, past: ModelHistory, told: Demand, settings: Autoscaling) -> float:
     """What a late request costs, in costs of serving one at full use."""
     if settings.work.late_request_usd is None:
@@ -142,7 +147,7 @@ def _needed(
     seen: Seen,
     told: Demand,
     past: ModelHistory,
-    choice: _Choice,
+    choice: Choice,
     multiple: float,
     settings: Autoscaling,
 ) -> tuple[int, Reason]:
@@ -153,10 +158,6 @@ def _needed(
     recently = past.since(now - horizon)
     if told.load <= 0 and not seen.in_flight.value and not any(r.arriving for r in recently):
         return 0, Reason(Code.IDLE, f"no request within {horizon:,.0f} s, and none is open")
-    sentence = (
-        f"{told.load / factor:,.1f} replicas' load; above {choice.replicas} in {choice.exceeded:.1%} of cases within "
-        f"{forecast_s(past, settings):,.0f} s, a late request costs {multiple:,.0f} times a served one"
-    )
     by_load = ceil(told.load / factor - ROUNDING)
     # What waits is to be done by the time that a replica called for now could serve, not faster: more would come too
     # late.
@@ -164,13 +165,17 @@ def _needed(
     by_backlog = ceil((told.load + backlog) / factor - ROUNDING)
     kv_use = seen.kv_use.value or 0.0
     by_kv = ceil(replicas.running * kv_use / FULL_KV - ROUNDING) if replicas and kv_use > FULL_KV else 0
+    needed = max(choice.replicas, by_load, by_backlog, by_kv, 1)
+    sentence = (
+        f"{told.load / factor:,.1f} replicas' load; above {needed} in {choice.exceeded(needed):.1%} of cases within "
+        f"{forecast_s(past, settings):,.0f} s, a late request costs {multiple:,.0f} times a served one"
+    )
     if by_kv > max(choice.replicas, by_backlog):
         return by_kv, Reason(Code.KV_CACHE, f"the KV caches are {kv_use:.0%} full; {sentence}")
     if by_backlog > max(choice.replicas, by_load):
         return by_backlog, Reason(Code.BACKLOG, f"{waiting:,.0f} requests wait; {sentence}")
     if by_load and seen.refused.value and replicas and not replicas.running:
-        return max(by_load, choice.replicas), Reason(Code.REFUSED, f"requests are refused, no replica runs; {sentence}")
-    needed = max(choice.replicas, by_load, 1)
+        return needed, Reason(Code.REFUSED, f"requests are refused, no replica runs; {sentence}")
     return needed, Reason(Code.RISK if needed > by_load else Code.WORK, sentence)
 
 

@@ -142,7 +142,7 @@ def test_load_rises_and_a_second_replica_is_called_for(stage: Stage) -> None:
     assert stage.model()["wanted"] == 1
     assert stage.second.plan()["leader"] is False
     assert stage.second.metric("leader") == 0
-    load = stage.streams(SHORT, 32)
+    stage.streams(SHORT, 32)
     stage.until("two replicas are wanted", lambda: stage.model()["wanted"] == 2, 180)
     reason = stage.model()["reason"]
     assert reason["code"] in ("backlog", "risk", "work", "at_most"), reason
@@ -150,20 +150,19 @@ def test_load_rises_and_a_second_replica_is_called_for(stage: Stage) -> None:
     assert "a late request costs" in reason["words"]
     stage.until("Ray Serve was told", lambda: stage.target() == 2, 60)
     stage.until("both run", lambda: stage.replicas() == ["RUNNING", "RUNNING"], 500)
-    load.end()
     assert stage.leader.metric("replica_changes_total", model=MODEL, direction="up") == 1
     stage.until("the start was timed", lambda: stage.leader.metric("cold_start_seconds_count", model=MODEL) == 1, 60)
 
 
 def test_both_replicas_serve(stage: Stage) -> None:
-    light = stage.streams(SHORT, 4)
+    load = stage.clients[-1]
     served = f'ray_vllm_request_success_total{{model_name="{MODEL}"}} > 0'
     stage.until(
         "both have served",
         lambda: len({series["metric"]["ReplicaId"] for series in stage.prometheus.query(served)}) == 2,
         60,
     )
-    light.end()
+    load.end()
 
 
 def test_without_prometheus_replicas_are_held_and_it_says_so(stage: Stage) -> None:

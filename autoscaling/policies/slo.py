@@ -32,9 +32,9 @@ from serve.routing.cost import usd_per_replica_hour
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The cheapest number of replicas, the load that they are for if a part of one could be had (in replicas, never more
-    than the number), and how likely the load within the horizon exceeds what a number sustains: the corners of the
-    convex hull of that probability, over replicas."""
+    """The cheapest number of replicas; `planned`, what they are for if a part of one could be had (never more than the
+    number); and how likely the load within the horizon exceeds what a number sustains: the corners of the convex hull
+    of that probability, over replicas."""
 
     replicas: int
     planned: float

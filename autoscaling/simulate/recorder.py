@@ -57,9 +57,10 @@ class Recorder:
         self._until += MINUTE_S
 
     def outcome(self, model: str, pool: Pool, lifecycle: Lifecycle, gpus: int, usd_per_hour: float) -> ModelOutcome:
-        """At the end. Requests that are still open then are left out: nobody knows what would have come of them."""
+        """At the end. Requests that still wait then have not been answered; those that are being answered are left out:
+        nobody knows what would have come of them."""
         end, begin, tally = _Sums.of(pool, lifecycle), self._begin, pool.tally
-        ended = end.ended - begin.ended
+        ended = end.ended - begin.ended + tally.waiting
         hours = (end.replica_s - begin.replica_s) / 3600
 
         def share(value: float) -> float:

@@ -155,14 +155,12 @@ def test_load_rises_and_a_second_replica_is_called_for(stage: Stage) -> None:
 
 
 def test_both_replicas_serve(stage: Stage) -> None:
-    load = stage.clients[-1]
     served = f'ray_vllm_request_success_total{{model_name="{MODEL}"}} > 0'
     stage.until(
         "both have served",
         lambda: len({series["metric"]["ReplicaId"] for series in stage.prometheus.query(served)}) == 2,
         60,
     )
-    load.end()
 
 
 def test_without_prometheus_replicas_are_held_and_it_says_so(stage: Stage) -> None:
@@ -170,6 +168,7 @@ def test_without_prometheus_replicas_are_held_and_it_says_so(stage: Stage) -> No
     stage.prometheus.pause()
     began = stage.leader.metric("holds_total", model=MODEL, cause="unreachable")
     stage.until("it holds", lambda: stage.model()["reason"]["code"] == "blind", 60)
+    stage.clients[-1].end()
     stage.stays("two wanted", lambda: stage.model()["wanted"] == stage.target() == 2, 2 * WINDOW_S)
     told = stage.model()
     assert told["blind"] == "unreachable"

@@ -28,6 +28,11 @@ MARGIN_ROUNDS = 4
 IDLE_USE = 0.5
 # What replicas do while a queue stands is their limit, and no guess: it counts for so many other rounds.
 SATURATED_WEIGHT = 4.0
+# Of the way to what they do now, a round.
+LIMIT_STEP = 0.3
+LIMIT_DOUBLES_S = 86400.0
+# Beyond this it bounds nothing.
+MOST_LIMIT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class ModelHistory:
 
     For policies that plan with replicas' reckoned limits: the last mix of requests, how far replicas differ from what
     is reckoned, what the load may come to, and what a late request costs. `at_limit` is a replica's use of what was
-    reckoned while requests are late for a queue at all of them.
+    reckoned when requests were late for a queue at all of them.
     """
 
     capacity: Capacity
@@ -171,8 +176,22 @@ def _reckoned(model: Model, past: ModelHistory, now: float, seen: Seen, away: fl
     if use is not None and use < IDLE_USE * correction.factor and not (seen.waiting.value or 0.0) >= 1:
         curable = 0.0  # no replica more would have helped: a prompt that holds a step up, a neighbour's noise
     risk = risk.after(now, finished + refused, finished * curable + refused, fleet.slo.attainment)
-    at_limit = use if saturated else None
+    fine = late is not None and late <= 1 - fleet.slo.attainment
+    at_limit = _limit(past.at_limit, use, saturated, fine, settings.interval_s)
     return replace(past, mix=told.mix, forecast=forecast, correction=correction, risk=risk, at_limit=at_limit)
+
+
+def _limit(known: float | None, use: float | None, saturated: bool, fine: bool, seconds: float) -> float | None:
+    """What replicas did when a queue stood at all of them: it holds on after the queue, or those would be taken away
+    that ended it. Forgotten as they do more in time, and within a day or so."""
+    if use is not None and saturated:
+        return use if known is None else known + LIMIT_STEP * (use - known)
+    if known is None:
+        return None
+    known *= 2 ** (seconds / LIMIT_DOUBLES_S)
+    if use is not None and fine:
+        known = max(known, use)
+    return known if known < MOST_LIMIT else None
 
 
 def _saturated(past: ModelHistory, settings: Autoscaling) -> bool:

@@ -89,7 +89,7 @@ def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet
 
 
 def factor_of(past: ModelHistory) -> float:
-    """What replicas sustain, over what was reckoned: as learnt, and no more than they do now where a queue stands."""
+    """What replicas sustain, over what was reckoned: as learnt, and no more than they did when a queue stood."""
     learnt = past.correction.factor
     return learnt if past.at_limit is None else min(learnt, past.at_limit)
 

@@ -146,3 +146,17 @@ def test_a_standing_queue_shows_what_replicas_can_do_at_once() -> None:
     *_, (last, _) = rounds(described, lambda _, target: patient, 12, Slo())
     assert last.needed is not None
     assert last.needed < 10
+
+
+def test_what_ended_a_queue_is_not_taken_away_for_it() -> None:
+    """Without the queue nothing shows the limit any more, and fewer replicas would be in a queue again."""
+    described = fleet(1, 100, initial=2)
+
+    def at(number: int, target: int) -> Seen:
+        if target < 4:  # two do 80 tokens a second of the 100 that come
+            return replace(seen(0.8, target=target, met=0.2), waiting=reading(30.0), refused=reading(0.2))
+        return seen(1.0, target=target)
+
+    told = [made.wanted for made, _ in rounds(described, at, 160, Slo())]
+    first = next(index for index, wanted in enumerate(told) if wanted is not None and wanted >= 4)
+    assert min(wanted for wanted in told[first:] if wanted is not None) >= 3

@@ -51,6 +51,7 @@ class Plane:
                 "prometheus_url": self.metrics.url,
                 "interval_s": 0.2,
                 "timeout_s": 5,
+                "policy": "token-work",  # whose numbers can be told by heart: this is about what comes of a plan
                 "work": {"headroom": 1, "target_utilisation": 1},
                 "pace": {"up": 9},
             },

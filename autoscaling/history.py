@@ -205,8 +205,8 @@ def late_share(seen: Seen) -> float | None:
     nothing was streamed.
 
     Of a request's tokens the mean counts where it is told: single late ones come from prompts that hold a step up,
-    which
-    more replicas do not change."""
+    which more replicas do not change.
+    """
     pace = seen.tpot_within if seen.tpot_within.value is not None else seen.itl_within
     shares = [r.value for r in (seen.ttft_within, pace) if r.value is not None]
     return 1 - prod(shares) if shares else None

@@ -127,14 +127,14 @@ def _after(
     settings, replicas = fleet.autoscaling, seen.replicas
     steady = replicas is not None and replicas.running == replicas.target == replicas.held > 0
     waiting = seen.waiting.value if seen.waiting.value is not None else 0.0
-    saturated = steady and replicas is not None and waiting >= replicas.running
+    queued = steady and replicas is not None and waiting >= replicas.running
     latest = Round(
         at=now,
         arriving=planned.arriving,
         needed=planned.needed,
         target=planned.wanted,
         before=planned.target,
-        saturated=saturated,
+        saturated=queued,
         in_flight=seen.in_flight.value,
         running=replicas.running if replicas is not None else None,
     )
@@ -166,9 +166,9 @@ def _reckoned(model: Model, past: ModelHistory, now: float, seen: Seen, away: fl
     correction, risk = past.correction, past.risk or Risk.of(settings.work.late_cost)
     late, use = late_share(seen), _use(past, now, told, settings)
     # A queue that nobody is late for is none: replicas may well do more.
-    saturated = late is not None and late > 1 - fleet.slo.attainment and _saturated(past, settings)
+    queued = late is not None and late > 1 - fleet.slo.attainment and saturated(past, settings)
     if use is not None and late is not None:
-        weight = SATURATED_WEIGHT if saturated else 1.0
+        weight = SATURATED_WEIGHT if queued else 1.0
         correction = correction.after(use, late, settings.interval_s, weight)
     refused = seen.refused.value or 0.0
     finished = seen.finished.value or 0.0
@@ -177,14 +177,14 @@ def _reckoned(model: Model, past: ModelHistory, now: float, seen: Seen, away: fl
         curable = 0.0  # no replica more would have helped: a prompt that holds a step up, a neighbour's noise
     risk = risk.after(now, finished + refused, finished * curable + refused, fleet.slo.attainment)
     fine = late is not None and late <= 1 - fleet.slo.attainment
-    at_limit = _limit(past.at_limit, use, saturated, fine, settings.interval_s)
+    at_limit = _limit(past.at_limit, use, queued, fine, settings.interval_s)
     return replace(past, mix=told.mix, forecast=forecast, correction=correction, risk=risk, at_limit=at_limit)
 
 
-def _limit(known: float | None, use: float | None, saturated: bool, fine: bool, seconds: float) -> float | None:
+def _limit(known: float | None, use: float | None, queued: bool, fine: bool, seconds: float) -> float | None:
     """What replicas did when a queue stood at all of them: it holds on after the queue, or those would be taken away
     that ended it. Forgotten as they do more in time, and within a day or so."""
-    if use is not None and saturated:
+    if use is not None and queued:
         return use if known is None else known + LIMIT_STEP * (use - known)
     if known is None:
         return None
@@ -194,8 +194,10 @@ def _limit(known: float | None, use: float | None, saturated: bool, fine: bool, 
     return known if known < MOST_LIMIT else None
 
 
-def _saturated(past: ModelHistory, settings: Autoscaling) -> bool:
+def saturated(past: ModelHistory, settings: Autoscaling) -> bool:
     """Whether a queue has stood at every replica for so long that rates are those of engines at their limit."""
+    if not past.rounds:
+        return False
     begin = past.rounds[-1].at - SATURATED_WINDOWS * settings.window_s
     return past.rounds[0].at <= begin and all(r.saturated for r in past.since(begin))
 
@@ -225,12 +227,12 @@ def _learnt(past: ModelHistory, seen: Seen, fleet: Fleet) -> Capacity:
     worked = seen.worked(weights(settings)).value
     if replicas is None or not worked or seen.waiting.value is None:
         return past.capacity
-    saturated = _saturated(past, settings)
-    if seen.waiting.value >= 1 and not saturated:
+    queued = saturated(past, settings)
+    if seen.waiting.value >= 1 and not queued:
         return past.capacity  # between the two: the rate is still of the time before the queue, or of after it
     late = late_share(seen)
     met = late <= 1 - fleet.slo.attainment if late is not None else None
-    return past.capacity.after(worked / replicas.running, saturated, met)
+    return past.capacity.after(worked / replicas.running, queued, met)
 
 
 def _shifted(past: ModelHistory, by_s: float) -> ModelHistory:

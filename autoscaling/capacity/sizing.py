@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from autoscaling.capacity.lengths import context
 from autoscaling.capacity.roofline import Roofline
 from autoscaling.capacity.sustained import Mix, Sustained, at_objectives, sustained
 from serve.fleet import Engine, Fleet, Model, ModelCard, memory
@@ -52,7 +53,7 @@ class Size:
     @property
     def kv_sequences(self) -> float:
         """Requests of the mix whose KV cache fits, at the length that they have on average while they are answered."""
-        return self.kv_room_tokens / (self.mix.prompt + self.mix.output / 2)
+        return self.kv_room_tokens / context(self.mix.prompt, self.mix.output)
 
     @property
     def usd_per_mtok(self) -> float | None:

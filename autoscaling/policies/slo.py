@@ -20,7 +20,7 @@ from math import ceil, floor
 
 from autoscaling.demand import Demand, demand, weights, work_of
 from autoscaling.forecast import Forecast
-from autoscaling.history import History, ModelHistory, forecast_s, horizon_s
+from autoscaling.history import History, ModelHistory, forecast_s, horizon_s, late_share, saturated
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
 from autoscaling.policies.token_work import ROUNDING, blindness
 from autoscaling.risk import Risk
@@ -75,7 +75,7 @@ def _plan(now: float, model: Model, seen: Seen, past: ModelHistory, fleet: Fleet
     multiple = _multiple(model, past, told, settings)
     choice = cheapest(forecast, factor, multiple)
     needed, reason = _needed(now, seen, told, past, choice, multiple, settings)
-    needed, reason = _settled(model, seen, needed, reason)
+    needed, reason = _settled(model, seen, past, needed, reason, fleet)
     tokens = told.each * work_of(told.mix, weights(settings))  # a replica's as reckoned, in output tokens a second
     return ModelPlan(
         model.id,
@@ -179,11 +179,22 @@ def _needed(
     return needed, Reason(Code.RISK if needed > by_load else Code.WORK, sentence)
 
 
-def _settled(model: Model, seen: Seen, needed: int, reason: Reason) -> tuple[int, Reason]:
-    """What is needed, or what there is where that is hardly more: a start costs a cold start's time of GPUs."""
+def _settled(
+    model: Model, seen: Seen, past: ModelHistory, needed: int, reason: Reason, fleet: Fleet
+) -> tuple[int, Reason]:
+    """What is needed; or what there is where that is hardly more (a start costs a cold start's time of GPUs), or where
+    requests are late for a queue; or one more where that queue has stood for a while.
+
+    Clients that wait for their answers before they ask again send what is served, so that rates look like enough.
+    """
     if seen.replicas is None or model.engine is None:
         return needed, reason
     kept = seen.replicas.target - model.engine.replicas.spare
+    late, waiting = late_share(seen), seen.waiting.value or 0.0
+    if late is not None and late > 1 - fleet.slo.attainment and waiting >= max(seen.replicas.running, 1):
+        least = kept + (1 if saturated(past, fleet.autoscaling) else 0)
+        if needed < least:
+            return least, Reason(Code.BACKLOG, f"{late:.0%} are late, {waiting:,.0f} wait: {reason.words}")
     if needed < kept and needed > (1 - BAND) * kept:
         return kept, Reason(reason.code, f"{needed} would do, hardly fewer than there are: {reason.words}")
     return needed, reason

@@ -54,6 +54,10 @@ def test_the_operator_s_page_has_the_plan(lived: Lived, observed: Stack) -> None
     assert told["plan"]["models"].keys() == set(observed.state.models)
 
 
+# No model of this fleet may have no replica, and no plan had a flaw: tests of real gateways see these series.
+ELSEWHERE = {("routing", panel) for panel in ("waking", "waking-ends", "waking-wait", "plan-flaws")}
+
+
 def test_every_panel_has_data(
     prometheus: Prometheus, lived: Lived, observed: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,7 +69,7 @@ def test_every_panel_has_data(
         print(f"\n{len(panels) - len(without)} of {len(panels)} panels have data ({len(asked)} queries)")
         for one in empty:
             print(f"  none: {one.dashboard}/{one.panel}: {one.expression}")
-    assert not empty
+    assert [one for one in empty if (one.dashboard, one.panel) not in ELSEWHERE] == []
 
 
 def test_every_rule_is_evaluated_and_reads_series_that_exist(

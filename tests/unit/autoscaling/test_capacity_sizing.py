@@ -42,8 +42,8 @@ def test_prices_and_room_are_those_of_the_arithmetic() -> None:
     one = size(7.2, Mix(750, 250), 2, room=8750)
     assert one.usd_per_mtok == pytest.approx(1.0)
     assert one.usd_per_output_mtok == pytest.approx(4.0)
-    # A request holds its prompt and, on average, half of its answer: 875 tokens.
-    assert one.kv_sequences == pytest.approx(10)
+    # A request holds its prompt and, on average, half of its answer; long answers are met more often (1 + 0.77^2).
+    assert one.kv_sequences == pytest.approx(8750 / (750 + 125 * 1.5929))
     assert size(None, MIX, 2).usd_per_mtok is None
     assert size(0.0, MIX, 2).usd_per_mtok == 0  # one's own GPUs, paid for
 
@@ -62,7 +62,7 @@ def test_a_model_of_the_fleet_has_its_engine_s_figures() -> None:
     [one], unsized = sizing.of_fleet(described, [MIX])
     assert not unsized
     assert one.kv_room_tokens == 100_000
-    assert one.kv_sequences == pytest.approx(100_000 / 640)
+    assert one.kv_sequences == pytest.approx(100_000 / (512 + 128 * 1.5929))
     assert (one.least, one.most, one.context_tokens, one.stored) == (2, 5, 4096, "bfloat16")
     assert one.usd_per_hour == 5.0
     assert one.sustained == sustained(described.models[0], MIX, described.slo)

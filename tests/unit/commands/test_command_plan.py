@@ -22,12 +22,12 @@ def test_the_table_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     large = lines[2].split()
     assert large[:5] == ["llama-3.3-70b-instruct", "2x", "H100-SXM-80GB", "fp8", "131,072"]
     assert "7.94" in large  # two GPUs at 3.97 USD
-    # 170,720 tokens of KV cache are 267 requests of 640; the default lets 256 in.
+    # 170,720 tokens of KV cache are 238 requests of 512 and 0.8 x 256; the default lets 256 in. EuroLLM's 278,558 are 389.
+    assert not any(line.startswith("llama-3.3-70b-instruct: ") for line in lines)
     assert (
-        "llama-3.3-70b-instruct: these figures take 267 requests at once, and engine.max_ongoing_requests lets 256 "
-        "into a replica: raise it"
+        "eurollm-9b-instruct: these figures take 389 requests at once, and engine.max_ongoing_requests lets 256 into a "
+        "replica: raise it"
     ) in lines
-    assert not any(line.startswith("gemma-2-9b-it: ") for line in lines)  # 205
     assert "fleet 8xh100: 6 to 8 GPUs, 23.82 to 31.76 USD an hour" in lines
 
 

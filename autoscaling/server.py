@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -86,12 +87,18 @@ def run(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
 
 
 def once(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
-    """One round, printed. Raises LocalError where another autoscaler leads."""
+    """One round, printed. Raises LocalError where another autoscaler leads.
+
+    What libraries print on the way (HiGHS does now and then) goes to stderr: it is no part of the answer.
+    """
+    sys.stdout.flush()
+    answer = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     controller = _controller(fleet, state_dir, dry_run)
     if not asyncio.run(_one_round(controller)):
         raise LocalError(f"no round: another autoscaler leads, or it cannot be known ({_by_what(fleet, state_dir)})")
-    sys.stdout.buffer.write(msgspec.json.format(plan_of(controller), indent=2) + b"\n")
-    sys.stdout.flush()
+    with os.fdopen(answer, "wb") as file:
+        file.write(msgspec.json.format(plan_of(controller), indent=2) + b"\n")
     return 0
 
 

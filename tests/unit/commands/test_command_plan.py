@@ -22,7 +22,7 @@ def test_the_table_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     large = lines[2].split()
     assert large[:5] == ["llama-3.3-70b-instruct", "2x", "H100-SXM-80GB", "fp8", "131,072"]
     assert "7.94" in large  # two GPUs at 3.97 USD
-    # 170,720 tokens of KV cache are 238 requests of 512 and 0.8 x 256; the default lets 256 in. EuroLLM's 278,558 are 389.
+    # 170,720 tokens of KV cache are 238 requests of 512 and 0.8 x 256, and the default lets 256 in; EuroLLM's are 389.
     assert not any(line.startswith("llama-3.3-70b-instruct: ") for line in lines)
     assert (
         "eurollm-9b-instruct: these figures take 389 requests at once, and engine.max_ongoing_requests lets 256 into a "

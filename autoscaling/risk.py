@@ -20,7 +20,8 @@ from math import exp, log
 GAIN = 0.9
 # The share is to stay inside what is promised.
 AIM = 0.6
-LEAST, MOST = log(1.0), log(20_000.0)
+MOST_MULTIPLE = 20_000.0
+LEAST, MOST = log(1.0), log(MOST_MULTIPLE)
 DAY_S = 86400.0
 RATE_HALF_LIFE_S = 86400.0
 

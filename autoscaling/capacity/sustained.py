@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from autoscaling.capacity.lengths import OF_TOKENS, context
+from autoscaling.capacity.lengths import OF_TOKENS, context, itl_spread
 from autoscaling.capacity.roofline import Roofline
 from serve.fleet import Model, memory
 from serve.fleet.gpus import gpus
@@ -108,8 +108,7 @@ def _times(roof: Roofline, mix: Mix, sequences: float) -> tuple[float, float, fl
     """Mean ITL, the spread of single requests' (standard deviation of its logarithm), and TTFT.
 
     Some steps read a prompt and take longer, the others do not; as long as reading weights hides a few tokens, the mean
-    of both is longer than the step of the mean. A request's ITL is a mean over its steps, which come in runs: of half
-    as many independent ones as it has tokens.
+    of both is longer than the step of the mean.
     """
     held = context(mix.prompt, mix.output)
     long = mix.prompt * OF_TOKENS
@@ -118,8 +117,7 @@ def _times(roof: Roofline, mix: Mix, sequences: float) -> tuple[float, float, fl
     busy = -math.expm1(-prompts)
     longer = roof.step_s(sequences, held, prompts * mix.read / busy, long) - idle
     itl = idle + busy * longer
-    spread = math.sqrt(max(busy * (OF_TOKENS - busy), 0.0) * 2 / mix.output) * longer / itl
-    return itl, min(spread, MOST_SPREAD), itl / 2 + roof.prefill_s(mix.read, sequences, held)
+    return itl, itl_spread(busy, longer, mix.output, itl), itl / 2 + roof.prefill_s(mix.read, sequences, held)
 
 
 def _misses(roof: Roofline, mix: Mix, slo: Slo, sequences: float) -> Bound | None:
@@ -130,5 +128,3 @@ def _misses(roof: Roofline, mix: Mix, slo: Slo, sequences: float) -> Bound | Non
 
 
 _NORMAL = NormalDist()
-# Requests' ITLs scatter by no more than this, however long the prompts between their tokens are.
-MOST_SPREAD = 0.35

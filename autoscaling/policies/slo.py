@@ -23,7 +23,7 @@ from autoscaling.forecast import Forecast
 from autoscaling.history import History, ModelHistory, forecast_s, horizon_s, late_share, saturated
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
 from autoscaling.policies.token_work import ROUNDING, blindness
-from autoscaling.risk import Risk
+from autoscaling.risk import MOST_MULTIPLE, Risk
 from autoscaling.snapshot import Seen, Snapshot
 from serve.fleet import Fleet, Model
 from serve.fleet.autoscaling import Autoscaling
@@ -204,4 +204,3 @@ def _settled(
 BAND = 0.1
 # Beyond this the cache is as good as full: vLLM preempts.
 FULL_KV = 0.95
-MOST_MULTIPLE = 20_000.0

@@ -22,7 +22,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from autoscaling.capacity.lengths import OF_TOKENS, PROMPT_CV, context
+from autoscaling.capacity.lengths import OF_TOKENS, PROMPT_CV, context, itl_spread
 from autoscaling.capacity.roofline import Roofline
 from autoscaling.simulate import scatter
 from autoscaling.simulate.blocks import BLOCK_TOKENS
@@ -39,8 +39,6 @@ FULL = 0.97
 # that is written, fewer where prompts are longer than answers. The exact world does 0.3-0.7 at up to 1.3 prompt tokens
 # an answer token, and none at 13.
 READ_AGAIN = 0.5
-# Requests' ITLs scatter by no more than this, however long the prompts between their tokens are.
-MOST_SPREAD = 0.35
 # Rounds of the fixed point between admissions, prefill and ITL; one tick carries the last one's on.
 ROUNDS = 2
 
@@ -178,9 +176,7 @@ class FluidPool:
             longer = self._step(mean, held, min(again + read, chunk), long) - idle
             itl += 0.7 * (idle + busy * longer - itl)
         self._itl = itl
-        # A request's ITL is a mean over its steps, which come in runs: of half as many independent ones.
-        variance = max(busy * longer**2 * (OF_TOKENS - busy), 0.0) * 2 / self._output
-        self._spread = min(math.sqrt(variance) / itl, MOST_SPREAD)
+        self._spread = itl_spread(busy, longer, self._output, itl)
         admitted = rate * seconds
         finished = max(before + admitted - after, 0.0)
         self._finish(finished, self._good, itl, seconds)

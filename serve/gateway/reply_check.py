@@ -5,6 +5,7 @@ on, and judged when the request is over. Nothing is held back, and nothing is wr
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -173,8 +174,11 @@ def _joined(parts: list[_Text] | None) -> str:
 class ReplyCheck:
     """What a worker has learnt from replies: points against models, and the languages of tenants."""
 
-    def __init__(self, live: Live, one_tenant: bool) -> None:
+    def __init__(self, live: Live, one_tenant: bool, speechless: Collection[str] = ()) -> None:
+        """`speechless`: models whose engines stand in with random weights. What those write is no language, and says
+        nothing of the models that they stand for: it is judged and counted, and takes nothing off their evidence."""
         self._live = live
+        self._speechless = frozenset(speechless)
         self.penalties = Penalties(CAP_ALONE if one_tenant else CAP)
         self.mixes = Mixes()
         self._changed: set[str] = set()
@@ -201,6 +205,8 @@ class ReplyCheck:
             self._learn(done.discarded.model, wanted.tag, tenant, True, done.at)
 
     def _learn(self, model: str, language: str, tenant: str, wrong: bool, now: float) -> None:
+        if model in self._speechless:
+            return
         self.penalties.add(model, language, tenant, wrong, now)
         self._changed.add(model)
 

@@ -79,7 +79,8 @@ class Worker:
         logged = state_dir is not None and self.settings.decision_log.enabled
         self.decisions = DecisionFile(state_dir, self.settings.decision_log) if state_dir and logged else None
         one_tenant = keys is None or len({key.tenant for key in keys.keys}) < 2
-        self.replies = ReplyCheck(self.live, one_tenant=one_tenant)
+        tiny = [model.id for model in fleet.models if model.engine is not None and model.engine.weights == "tiny"]
+        self.replies = ReplyCheck(self.live, one_tenant, speechless=tiny)
         self.prefixes = Prefixes(self.settings.prefixes, fleet.models)
         self.learning = Learning(
             fleet,

@@ -1,9 +1,9 @@
 """Four models of the default fleet that share room, beside the same models planned each by itself.
 
-    python bench/fleet.py TRACE.csv [--days 2] [--policy slo] [--replicas 2] [--cold-start 180] [--auto 1.0]
+    python bench/fleet.py TRACE.csv [--days 2] [--policy slo] [--replicas 2] [--cold-start 180] [--auto 1.0] [--floor -15]
 
 The trace (windows) is every model's, at a size of its own; `together`: the very same moments, `apart`: each model's day
-six hours after the one before. Each model has the languages that routing gives it in this fleet (`parlance route`).
+six hours after the one before. Each model has the languages that routing gives it in this fleet (`parlance route`), in equal parts.
 Printed: SLO attainment, GPU-hours and USD of both plans, and what the difference is made of, by taking one freedom away
 after another:
 
@@ -30,16 +30,9 @@ from autoscaling.simulate.run import simulate
 from autoscaling.simulate.splitter import Spoken
 from autoscaling.simulate.traces import read
 from serve.fleet import Fleet, load
+from serve.routing.report import languages, report
 
 FLEET = Path(__file__).with_name("fleets") / "four.yaml"
-# Languages that routing gives to each model of this fleet when the task is not known, evenly; the 70B's and EuroLLM's
-# have no other model above the floor.
-LANGUAGES = {
-    "llama-3.3-70b-instruct": ("fi", "pl", "cs", "pt", "uk", "ro", "hi", "th"),
-    "gemma-2-9b-it": ("sv", "nb", "da", "de", "fr", "es", "it", "nl"),
-    "eurollm-9b-instruct": ("ar", "ko", "tr"),
-    "suzume-llama-3-8b-multilingual": ("en", "zh", "ja", "ru"),
-}
 APART_S = 6 * 3600.0
 DAY_S = 86400.0
 
@@ -57,11 +50,11 @@ class Case:
     def run(self) -> Outcome:
         """Minutes."""
         options = self.options
-        fleet = fleet_of(self.together)
+        fleet = fleet_of(self.together, options.floor)
         later = APART_S if self.apart else 0.0
         parts = {
             model: Part(options.replicas, index * later, Spoken(dict.fromkeys(tags, 1 / len(tags)), options.auto))
-            for index, (model, tags) in enumerate(LANGUAGES.items())
+            for index, (model, tags) in enumerate(languages_of(fleet).items())
         }
         trace = read(options.trace)
         traffic = mixed(fleet, trace.first(options.days * DAY_S), parts)
@@ -72,9 +65,21 @@ class Case:
         return simulate(fleet, traffic, policy, conditions, spoken=spoken)
 
 
-def fleet_of(together: float | None) -> Fleet:
-    """The fleet, with another share of headroom that comes together."""
+def languages_of(fleet: Fleet) -> dict[str, tuple[str, ...]]:
+    """The languages of the default fleet by the model that `auto` takes for a chat whose task is not known; models that
+    are the cheapest good enough one in none are left out, and so are languages that nobody covers."""
+    found: dict[str, list[str]] = {model.id: [] for model in fleet.models}
+    for line in report(fleet, languages("default", fleet)).lines:
+        if line.model is not None and not line.fallback:
+            found[line.model].append(line.language)
+    return {model: tuple(tags) for model, tags in found.items() if tags}
+
+
+def fleet_of(together: float | None, floor: float | None = None) -> Fleet:
+    """The fleet, with another share of headroom that comes together, and another quality floor (index points)."""
     fleet = load(FLEET)
+    if floor is not None:
+        fleet = fleet.model_copy(update={"routing": fleet.routing.model_copy(update={"quality_floor": floor})})
     if together is None:
         return fleet
     joint = fleet.autoscaling.joint.model_copy(update={"together": together})
@@ -90,6 +95,7 @@ def main() -> int:
     parser.add_argument(
         "--replicas", type=float, default=2.0, help="each model's mean load, in replicas at their limit"
     )
+    parser.add_argument("--floor", type=float, help="quality floor in index points (default: the fleet's)")
     parser.add_argument("--cold-start", type=float, default=180.0)
     parser.add_argument("--auto", type=float, default=1.0, help="share of requests that ask for auto")
     parser.add_argument("--seed", type=int, default=1)

@@ -28,6 +28,7 @@ COMMANDS = {
     "dashboards": "serve.commands.dashboards",
     "replay": "serve.commands.replay",
     "evaluate": "serve.commands.evaluate",
+    "chart": "serve.commands.chart",
     "plan": "serve.commands.plan",
     "simulate": "serve.commands.simulate",
 }

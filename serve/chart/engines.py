@@ -1,0 +1,110 @@
+"""Values of the Ray clusters: one RayService for each of the fleet's, a worker group for each model with an engine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from serve.chart.parts import Name, Part, Placed, Quantity, Resources, SecretKey, Verbatim
+
+
+class Head(Placed):
+    """Ray's head: control only, no engine."""
+
+    resources: Resources = Resources(requests={"cpu": "2", "memory": "8Gi"}, limits={"memory": "8Gi"})
+
+
+class Workers(Placed):
+    """Pods that hold one replica of a model each. GPUs follow from the fleet's engine."""
+
+    resources: Resources = Field(
+        default=Resources(requests={"cpu": "8", "memory": "64Gi"}, limits={"memory": "64Gi"}),
+        description="Without GPUs: those are added. CPUs are for vLLM's processes, memory for loading weights.",
+    )
+    shared_memory: Quantity = Field(
+        default="16Gi", description="Of /dev/shm, for tensor parallel; it counts as memory."
+    )
+
+
+class Group(Part):
+    """What differs for one model; what is not given here is that of `workers`."""
+
+    resources: Resources | None = None
+    shared_memory: Quantity | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[Verbatim] | None = None
+    affinity: Verbatim | None = None
+    priority_class_name: Name | None = None
+    pod_labels: dict[str, str] | None = None
+    pod_annotations: dict[str, str] | None = None
+
+
+class WeightsCache(Part):
+    """Where models' weights lie. What is already there is not downloaded again."""
+
+    kind: Literal["emptyDir", "persistentVolumeClaim", "hostPath"] = Field(
+        default="emptyDir", description="Of the pod, one claim shared by all pods, or a folder of each node."
+    )
+    existing_claim: Name = Field(default="", description="A claim that is there. Empty: the chart makes one.")
+    storage_class_name: str = Field(default="", description="Empty: the cluster's default.")
+    access_modes: list[Literal["ReadWriteMany", "ReadWriteOnce", "ReadOnlyMany"]] = Field(default=["ReadWriteMany"])
+    size: Quantity = Field(default="500Gi", description="Of the chart's claim, or the limit of an emptyDir.")
+    host_path: str = Field(default="", description="Restricted pod security forbids it: the namespace must allow it.")
+    keep: bool = Field(default=True, description="The chart's claim stays when the release is uninstalled.")
+    download: bool = Field(
+        default=True, description="An init container fetches what is missing. Off: it must be there."
+    )
+    resources: Resources = Resources(requests={"cpu": "500m", "memory": "2Gi"}, limits={"memory": "4Gi"})
+
+
+class Hub(Part):
+    """Where weights come from."""
+
+    token: SecretKey = Field(
+        default=SecretKey(key="token"), description="HF_TOKEN for gated weights (Llama, Gemma, EuroLLM)."
+    )
+    endpoint: str = Field(default="", description="HF_ENDPOINT: a mirror.")
+
+
+class Redis(Part):
+    """Where GCS keeps its state, so that a head that restarts finds its cluster: workers and streams go on."""
+
+    enabled: bool = False
+    address: str = Field(default="", description="redis://host:6379 or rediss://…")
+    password: SecretKey = SecretKey(key="password")
+    username: str = ""
+    external_storage_namespace: str = Field(default="", description="Empty: KubeRay's own, by the cluster's UID.")
+
+
+class RayAutoscaler(Part):
+    """Ray's own autoscaler, a sidecar of the head: it makes pods for the replicas that are called for."""
+
+    idle_timeout_seconds: int = Field(default=60, ge=1, description="After which a pod without a replica goes.")
+    resources: Resources = Resources(requests={"cpu": "200m", "memory": "512Mi"}, limits={"memory": "1Gi"})
+
+
+class Engines(Part):
+    """Ray Serve with vLLM."""
+
+    ray_version: str = Field(default="2.60.0", description="Of the image, for KubeRay.")
+    upgrade: Literal["None", "NewCluster"] = Field(
+        default="None",
+        description="When pods of Ray change (image, resources): NewCluster starts a second cluster and switches, with "
+        "GPUs for both; None leaves the running one, and new pods come with the next one. Models are deployed in place "
+        "either way.",
+    )
+    gpu_resource: str = Field(default="nvidia.com/gpu", description="What nodes call their GPUs.")
+    gpu_node_selectors: dict[str, dict[str, str]] = Field(
+        default={},
+        description="Node labels by the fleet's GPU name: needed where nodes have different GPUs. "
+        "`H100-SXM-80GB: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}`",
+    )
+    head: Head = Head()
+    workers: Workers = Workers(tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}])
+    groups: dict[str, Group] = Field(default={}, description="By model id.")
+    weights: WeightsCache = WeightsCache()
+    hub: Hub = Hub()
+    fault_tolerance: Redis = Redis()
+    ray_autoscaler: RayAutoscaler = RayAutoscaler()
+    env: list[Verbatim] = Field(default=[], description="Further environment of all Ray pods.")

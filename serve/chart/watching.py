@@ -1,0 +1,81 @@
+"""Values of what looks on: Prometheus, monitors, rules, dashboards; and of who may reach whom."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from serve.chart.parts import Part, Placed, Quantity, Resources, Verbatim
+
+
+class Prometheus(Placed):
+    """What the autoscaler asks."""
+
+    url: str = Field(
+        default="",
+        description="One that scrapes these pods (`monitoring.monitors`). Empty: the chart runs a small one.",
+    )
+    retention: str = Field(default="2d", description="Of the chart's own.")
+    storage_size: Quantity = Field(default="10Gi", description="Of the chart's own: an emptyDir.")
+    resources: Resources = Resources(requests={"cpu": "200m", "memory": "512Mi"}, limits={"memory": "2Gi"})
+
+
+class Labelled(Part):
+    """Objects for an operator, and the labels by which it finds them."""
+
+    enabled: bool = False
+    labels: dict[str, str] = Field(default={})
+    annotations: dict[str, str] = Field(default={})
+
+
+class Monitors(Labelled):
+    """PodMonitors of the Prometheus operator."""
+
+    interval: str = "15s"
+
+
+class Monitoring(Part):
+    """Generated from observability/."""
+
+    monitors: Monitors = Monitors()
+    rules: Labelled = Field(default=Labelled(), description="A PrometheusRule: recordings and alerts.")
+    dashboards: Labelled = Field(
+        default=Labelled(labels={"grafana_dashboard": "1"}), description="ConfigMaps for Grafana's sidecar."
+    )
+    runbooks_url: str = Field(default="", description="Where observability/runbooks is published, for alerts.")
+
+
+class NetworkPolicies(Part):
+    """Default deny, and who may reach whom (docs/network.md). Peers are NetworkPolicyPeers, verbatim."""
+
+    enabled: bool = True
+    clients: list[Verbatim] = Field(default=[], description="Who may call the gateway. Empty: everybody.")
+    operators: list[Verbatim] = Field(
+        default=[], description="Who may call the operator's port and /plan. Empty: nobody."
+    )
+    monitoring: list[Verbatim] = Field(
+        default=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        description="Who may scrape.",
+    )
+    kuberay: list[Verbatim] = Field(
+        default=[
+            {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}}}
+        ],
+        description="KubeRay's operator: it calls the heads.",
+    )
+    dns: list[Verbatim] = Field(
+        default=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+        description="The cluster's DNS.",
+    )
+    api_server: list[Verbatim] = Field(
+        default=[],
+        description="Addresses of the API server, e.g. `ipBlock: {cidr: 10.0.0.1/32}`. Empty: any, on apiServerPorts.",
+    )
+    api_server_ports: list[int] = Field(default=[443, 6443])
+    downloads: list[Verbatim] = Field(
+        default=[{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]}}],
+        description="Where weights may be fetched from, on port 443.",
+    )
+    egress: list[Verbatim] = Field(
+        default=[], description="Further egress rules of the gateway: upstream models, OTLP."
+    )
+    redis: list[Verbatim] = Field(default=[], description="Where Redis is. Empty: any, on its port.")

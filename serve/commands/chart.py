@@ -1,0 +1,34 @@
+"""`parlance chart`: the generated files of the Helm chart, written anew or checked."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from serve.chart.render import CHART, rendered
+
+HELP = "the Helm chart's generated files: schema, values.yaml, facts for its templates"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the actions."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, what in (("render", "write them"), ("check", "say which ones are not what they should be")):
+        action = actions.add_parser(name, help=what)
+        action.add_argument("--chart", type=Path, default=CHART, metavar="DIR", help="default: this checkout's")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one action."""
+    stale = False
+    for path, text in rendered(args.chart).items():
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        if args.action == "render":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+        else:
+            stale = True
+            print(f"{path} is not what `parlance chart render` writes")
+    return int(stale)

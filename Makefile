@@ -73,7 +73,7 @@ format: setup ## Formats the code and mends what can be mended.
 define LOCK_ALL
 	$(LOCK) pyproject.toml --extra traces -o $(1)/gateway.txt
 	$(LOCK) pyproject.toml --extra cpu --override requirements/overrides-cpu.txt -o $(1)/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra dev --extra report --extra traces --override requirements/overrides-cpu.txt -o $(1)/dev.txt
+	$(LOCK) pyproject.toml --extra cpu --extra dev --extra report --extra traces --override requirements/overrides-cpu.txt --override requirements/overrides-dev.txt -o $(1)/dev.txt
 	$(LOCK) pyproject.toml --extra gpu -o $(1)/gpu.txt
 	$(LOCK) requirements/uv.in -o $(1)/uv.txt
 endef

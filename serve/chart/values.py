@@ -15,12 +15,17 @@ from serve.chart.watching import Monitoring, NetworkPolicies, Prometheus
 class Images(Part):
     """What runs. How each is built: deploy/images."""
 
-    gateway: Image = Image(repository="ghcr.io/parlance-llm/parlance")
-    """Gateway, autoscaler and the test."""
-    engine: Image = Image(repository="ghcr.io/parlance-llm/parlance-engine")
-    """Ray's head and workers, with vLLM."""
-    prometheus: Image = Image(repository="docker.io/prom/prometheus", tag="v3.5.0")
-    """Only where `prometheus.url` is empty."""
+    gateway: Image = Field(
+        default=Image(repository="ghcr.io/parlance-llm/parlance"), description="Gateway, autoscaler and the test."
+    )
+    engine: Image = Field(
+        default=Image(repository="ghcr.io/parlance-llm/parlance-engine"),
+        description="Ray's head and workers, with vLLM. Its Ray is `engines.rayVersion`.",
+    )
+    prometheus: Image = Field(
+        default=Image(repository="docker.io/prom/prometheus", tag="v3.5.0"),
+        description="Only where `prometheus.url` is empty.",
+    )
 
 
 class Test(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from serve.chart.parts import Part, Placed, Quantity, Resources, Verbatim
+from serve.chart.parts import Duration, Part, Placed, Port, Quantity, Resources, Verbatim
 
 
 class Prometheus(Placed):
@@ -14,7 +14,7 @@ class Prometheus(Placed):
         default="",
         description="One that scrapes these pods (`monitoring.monitors`). Empty: the chart runs a small one.",
     )
-    retention: str = Field(default="2d", description="Of the chart's own.")
+    retention: Duration = Field(default="2d", description="Of the chart's own: how long it remembers.")
     storage_size: Quantity = Field(default="10Gi", description="Of the chart's own: an emptyDir.")
     resources: Resources = Resources(requests={"cpu": "200m", "memory": "512Mi"}, limits={"memory": "2Gi"})
 
@@ -22,15 +22,15 @@ class Prometheus(Placed):
 class Labelled(Part):
     """Objects for an operator, and the labels by which it finds them."""
 
-    enabled: bool = False
-    labels: dict[str, str] = Field(default={})
-    annotations: dict[str, str] = Field(default={})
+    enabled: bool = Field(default=False, description="Whether they are made.")
+    labels: dict[str, str] = Field(default={}, description="By which the operator selects them.")
+    annotations: dict[str, str] = Field(default={}, description="On them.")
 
 
 class Monitors(Labelled):
     """PodMonitors of the Prometheus operator."""
 
-    interval: str = "15s"
+    interval: Duration = Field(default="15s", description="Between two scrapes: `15s`, `1m`.")
 
 
 class Monitoring(Part):
@@ -47,7 +47,7 @@ class Monitoring(Part):
 class NetworkPolicies(Part):
     """Default deny, and who may reach whom (docs/network.md). Peers are NetworkPolicyPeers, verbatim."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="Off: everybody in the cluster reaches every pod.")
     clients: list[Verbatim] = Field(default=[], description="Who may call the gateway. Empty: everybody.")
     operators: list[Verbatim] = Field(
         default=[], description="Who may call the operator's port and /plan. Empty: nobody."
@@ -70,7 +70,7 @@ class NetworkPolicies(Part):
         default=[],
         description="Addresses of the API server, e.g. `ipBlock: {cidr: 10.0.0.1/32}`. Empty: any, on apiServerPorts.",
     )
-    api_server_ports: list[int] = Field(default=[443, 6443])
+    api_server_ports: list[Port] = Field(default=[443, 6443], description="Ports of the API server.")
     downloads: list[Verbatim] = Field(
         default=[{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]}}],
         description="Where weights may be fetched from, on port 443.",

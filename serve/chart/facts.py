@@ -1,4 +1,4 @@
-"""What the chart's templates cannot reckon themselves: defaults of the description, constants, and which shapes fit.
+"""What the chart's templates cannot reckon themselves: defaults of the description, and constants of the engines.
 
 Templates know no catalogue and no pydantic. Everything here follows from the same objects that the gateway, the
 autoscaler and the engines use; `parlance chart render` writes it into the chart.
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve.engines.application import DEPLOYMENT
-from serve.engines.config import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S, QUEUE_FACTOR
+from serve.engines.config import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S, KEEP_ALIVE_S, QUEUE_FACTOR
+from serve.engines.described import IMPORT_PATH, RESTARTS
 from serve.engines.environment import DRAIN_MARGIN_S, NodePorts, ray_environment
 from serve.fleet import catalogue
 from serve.fleet.autoscaling import Autoscaling
@@ -18,10 +19,8 @@ from serve.fleet.card import ModelCard
 from serve.fleet.engine import Engine
 from serve.fleet.gateway import Gateway
 from serve.fleet.gpus import gpus
-from serve.fleet.shapes import DEGREES, fitting_shapes
 
 Facts = dict[str, Any]
-IMPORT_PATH = "serve.engines.described:build"
 # Variables whose value is the longest drain of a cluster's models, in whole seconds: templates put that in.
 LONGEST = ("RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S", "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S")
 
@@ -39,6 +38,8 @@ def facts() -> Facts:
             "healthPeriodSeconds": HEALTH_PERIOD_S,
             "healthTimeoutSeconds": HEALTH_TIMEOUT_S,
             "drainMarginSeconds": DRAIN_MARGIN_S,
+            "keepAliveSeconds": KEEP_ALIVE_S,
+            "restarts": {name: list(fields) for name, fields in RESTARTS.items()},
             "port": 8000,
         },
         "ports": _ports(NodePorts()),
@@ -60,18 +61,11 @@ def _ports(ports: NodePorts) -> Mapping[str, int]:
 
 
 def _entry(card: ModelCard) -> Facts:
-    """A catalogue model: what checks and notes say of it. `fits`: by GPU and weights the tensor-parallel degrees that
-    have room for one full context, with the KV cache's tokens; nothing where the card has no architecture."""
-    fits: dict[str, dict[str, dict[str, int]]] = {}
-    for shape in fitting_shapes(card) if card.architecture is not None else ():
-        by_weights = fits.setdefault(shape.gpu, {})
-        by_weights.setdefault(shape.weights, {})[str(shape.tensor_parallel)] = shape.kv_room_tokens
+    """A catalogue model: what notes and engines say of it."""
     return {
         "title": card.title,
         "chats": card.chats,
         "gated": card.licence.gated,
         "contextTokens": card.context_tokens,
         "source": card.source,
-        "degrees": list(DEGREES) if card.architecture is not None else [],
-        "fits": fits,
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from serve.chart.checks import checks
 from serve.chart.facts import facts
 from serve.chart.schema import schema
 from serve.chart.values import Values
@@ -21,6 +22,7 @@ def rendered(chart: Path = CHART) -> dict[Path, str]:
         chart / "values.schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n",
         chart / "values.yaml": "".join(f"{line}\n" for line in values_yaml()),
         chart / "files" / "facts.json": json.dumps(facts(), indent=1, ensure_ascii=False) + "\n",
+        chart / "files" / "checks.json": json.dumps(checks(), indent=1, ensure_ascii=False) + "\n",
     }
 
 

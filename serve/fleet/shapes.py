@@ -182,7 +182,7 @@ def _split_problems(arch: Architecture, engine: Engine, at: str) -> list[Problem
     problems = []
     if reasons:
         what = "the tiny model's " if engine.weights == "tiny" else ""
-        possible = ", ".join(str(degree) for degree in _degrees(arch))
+        possible = ", ".join(str(degree) for degree in even_degrees(arch))
         sentence = f"must split {what}{', '.join(reasons)} evenly: one of {possible}"
         problems.append(Problem(f"{at}.tensor_parallel", str(ranks), sentence))
     if stages > arch.layers:
@@ -190,7 +190,7 @@ def _split_problems(arch: Architecture, engine: Engine, at: str) -> list[Problem
     return problems
 
 
-def _degrees(arch: Architecture) -> list[int]:
+def even_degrees(arch: Architecture) -> list[int]:
     """Every tensor-parallel degree up to the heads that splits the model evenly."""
     return [
         ranks
@@ -253,7 +253,7 @@ def _kv_problems(engine: Engine, gpu: Gpu, need: memory.Need, tokens: int, at: s
 def _ways_out(card: ModelCard, arch: Architecture, engine: Engine, gpu: Gpu) -> str:
     """What would fit on the same kind of GPU: more ranks, then FP8, then a shorter context."""
     tokens = _context(card, engine)
-    degrees = [degree for degree in _degrees(arch) if degree in DEGREES]
+    degrees = [degree for degree in even_degrees(arch) if degree in DEGREES]
     formats = list(dict.fromkeys((engine.quantization, "fp8" if gpu.fp8 else engine.quantization)))
     ways = []
     for stored in formats:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import Cluster, Space
 from tests.support.kubernetes import Namespace
+from tests.support.programs import ADVICE, program
 
 MISSED = (
-    "NOT TESTED: leader election, history, permissions and events on a real API server. "
-    "Set PARLANCE_TEST_KUBECONFIG to the kubeconfig of a throw-away cluster (`kind create cluster`, `k3s server` or "
-    "`minikube start`), or run `make test-cluster` where the kit lies beside the checkout (docs/kubernetes.md)"
+    "NOT TESTED: the chart, leader election, history, permissions and events on a real API server. "
+    "Run `make test-cluster`: it brings a cluster up where the kit lies beside the checkout, and else says what to "
+    "install; or set PARLANCE_TEST_KUBECONFIG to the kubeconfig of a throw-away cluster (`kind create cluster`, `k3s "
+    "server` or `minikube start`; docs/kubernetes.md)"
+)
+MISSED_OPERATOR = (
+    "NOT TESTED: {}. The cluster lacks {}: `make cluster-up` brings one with it; on another, run the commands of "
+    "docs/kubernetes.md, section Tests"
 )
 MISSED_KUBERAY = (
-    "NOT TESTED: the autoscaler against KubeRay's operator. Set PARLANCE_TEST_KUBERAY=1 for a cluster with it (`helm "
-    "repo add kuberay https://ray-project.github.io/kuberay-helm/`, `helm install kuberay-operator "
-    "kuberay/kuberay-operator`), which has the image rayproject/ray:2.60.0 and pods that this machine reaches"
+    "NOT TESTED: the autoscaler against KubeRay's operator and a real Ray. `make test-cluster-full` does. Elsewhere, "
+    "set PARLANCE_TEST_KUBERAY=1 for a cluster with the operator, which has the image rayproject/ray:2.60.0 and pods "
+    "that this machine reaches"
 )
+OPERATOR = "app.kubernetes.io/name=kuberay-operator"
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +47,55 @@ def kuberay(kubeconfig: Path) -> Path:
 
 @pytest.fixture
 def namespace(kubeconfig: Path, tmp_path: Path) -> Iterator[Namespace]:
-    """One of this test's own."""
+    """One of this test's own, with the autoscaler's documented account."""
     made = Namespace(kubeconfig, tmp_path)
     yield made
     made.delete()
+
+
+@pytest.fixture(scope="session")
+def cluster(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster, with the kinds that the chart's objects have. At the end no namespace of these tests is left."""
+    for name in ("kubectl", "helm"):
+        if program(name) is None:
+            pytest.skip(ADVICE[name])
+    made = Cluster(kubeconfig, tmp_path_factory.mktemp("cluster"))
+    if not made.has("rayservices.ray.io"):
+        pytest.skip(MISSED_OPERATOR.format("the chart on a real API server", "KubeRay's kinds"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> None:
+    """KubeRay's operator runs."""
+    pods = cluster.get("pods", "--all-namespaces", "-l", OPERATOR)
+    if not any(pod["status"].get("phase") == "Running" for pod in pods):
+        pytest.skip(MISSED_OPERATOR.format("what KubeRay makes of the chart's RayServices", "KubeRay's operator"))
+
+
+@pytest.fixture(scope="session")
+def monitored(cluster: Cluster) -> None:
+    """The kinds of the Prometheus operator are there."""
+    if not cluster.has("podmonitors.monitoring.coreos.com"):
+        pytest.skip(MISSED_OPERATOR.format("monitors and rules of the chart", "the Prometheus operator's kinds"))
+
+
+@pytest.fixture
+def spaces(cluster: Cluster) -> Iterator[Callable[[], Space]]:
+    """spaces(): a namespace of this test's own that enforces restricted pod security."""
+    made: list[Space] = []
+
+    def space() -> Space:
+        made.append(cluster.space())
+        return made[-1]
+
+    yield space
+    for one in made:
+        one.delete()
+
+
+@pytest.fixture
+def space(spaces: Callable[[], Space]) -> Space:
+    """A namespace of this test's own that enforces restricted pod security."""
+    return spaces()

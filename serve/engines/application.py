@@ -30,6 +30,9 @@ class EngineArgs(BaseModel):
     workers: int = Field(default=1, ge=1, description="Processes of one engine: tensor times pipeline parallelism.")
     gpus: int = Field(default=0, ge=0, description="GPUs of one replica, all on one node; 0 runs on CPUs.")
     cpus: float = Field(default=1, gt=0, description="Ray CPUs of one replica.")
+    resources: dict[str, float] = Field(
+        default_factory=dict, description="Further Ray resources of one replica: they keep it on nodes that have them."
+    )
     stop_token_ids: list[int] = Field(default_factory=list)
     stall_s: float = Field(default=300, gt=0)
     surge: bool = False
@@ -40,7 +43,7 @@ def build(args: EngineArgs) -> Any:
     from ray import serve
     from ray.serve.config import BackpressureConfig
 
-    bundle: dict[str, float] = {"CPU": args.cpus}
+    bundle: dict[str, float] = {"CPU": args.cpus, **args.resources}
     if args.gpus:
         bundle["GPU"] = args.gpus
     return serve.deployment(

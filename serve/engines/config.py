@@ -19,6 +19,9 @@ QUEUE_FACTOR = 1
 HEALTH_PERIOD_S = 5
 HEALTH_TIMEOUT_S = 30
 
+# An idle connection of the gateway's; it must outlast the gateway's own limit.
+KEEP_ALIVE_S = 90
+
 
 def serve_config(
     fleet: Fleet,
@@ -38,7 +41,7 @@ def serve_config(
     live = replicas or {}
     return {
         "proxy_location": "EveryNode",
-        "http_options": {"host": host, "port": port, "request_timeout_s": None, "keep_alive_timeout_s": 90},
+        "http_options": {"host": host, "port": port, "request_timeout_s": None, "keep_alive_timeout_s": KEEP_ALIVE_S},
         "logging_config": {"log_level": "INFO", "enable_access_log": False},
         "applications": [application(model, resolve(model), live.get(model.id)) for model in models_of(fleet, cluster)],
     }
@@ -49,25 +52,31 @@ def models_of(fleet: Fleet, cluster: str) -> tuple[Model, ...]:
     return tuple(model for model in fleet.models if model.engine is not None and model.cluster == cluster)
 
 
-def application(model: Model, loaded: Weights, replicas: int | None = None) -> dict[str, Any]:
-    """One application. `args` restart the replicas when they change; what stands under `deployments` does not."""
+def engine_args(model: Model, loaded: Weights, resources: Mapping[str, float] | None = None) -> EngineArgs:
+    """What a model's replicas are built from. `resources` are Ray's own kind, by which a replica finds its nodes."""
     engine = engine_of(model)
-    args = EngineArgs(
+    return EngineArgs(
         argv=argv(model, loaded),
         env=environment(model, loaded),
         workers=engine.workers,
         gpus=engine.workers if engine.device == "gpu" else 0,
         cpus=engine.cpus_per_replica,
+        resources=dict(resources or {}),
         stop_token_ids=list(loaded.stop_token_ids),
         stall_s=engine.stall_s,
         surge=engine.surge,
     )
+
+
+def application(model: Model, loaded: Weights, replicas: int | None = None) -> dict[str, Any]:
+    """One application. `args` restart the replicas when they change; what stands under `deployments` does not."""
+    engine = engine_of(model)
     return {
         "name": model.id,
         "route_prefix": f"/{model.id}",
         "import_path": IMPORT_PATH,
         "external_scaler_enabled": True,
-        "args": args.model_dump(mode="json"),
+        "args": engine_args(model, loaded).model_dump(mode="json"),
         "deployments": [
             {
                 "name": DEPLOYMENT,

@@ -96,14 +96,16 @@ class RayAutoscaler(Part):
 class Engines(Part):
     """Ray Serve with vLLM."""
 
-    ray_version: str = Field(default="2.60.0", description="Of the image, for KubeRay.")
+    ray_version: str = Field(default="2.60.0", description="The image's Ray, for KubeRay.")
     upgrade: Literal["None", "NewCluster"] = Field(
         default="None",
         description="When pods of Ray change (image, resources): NewCluster starts a second cluster and switches, with "
         "GPUs for both; None leaves the running one, and new pods come with the next one. Models are deployed in place "
         "either way.",
     )
-    gpu_resource: str = Field(default="nvidia.com/gpu", description="What nodes call their GPUs.")
+    gpu_resource: str = Field(
+        default="nvidia.com/gpu", description="What nodes call their GPUs: `amd.com/gpu` for MI300X."
+    )
     gpu_node_selectors: dict[str, dict[str, str]] = Field(
         default={},
         description="Node labels by the fleet's GPU name: needed where nodes have different GPUs. "
@@ -111,7 +113,11 @@ class Engines(Part):
     )
     head: Head = Head()
     workers: Workers = Workers(tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}])
-    groups: dict[str, Group] = Field(default={}, description="By model id.")
+    groups: dict[str, Group] = Field(
+        default={},
+        description="What differs for one model, by its id; the rest is that of `workers`. "
+        "`llama-3.3-70b-instruct: {sharedMemory: 32Gi}`",
+    )
     weights: WeightsCache = WeightsCache()
     hub: Hub = Hub()
     fault_tolerance: Redis = Redis()

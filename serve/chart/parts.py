@@ -12,6 +12,7 @@ Label = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-
 Name = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
 Amount = Quantity | Annotated[int, Field(ge=0)]
+Digest = Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 # As Prometheus writes them.
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d|w|y)$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -30,9 +31,7 @@ class Image(Part):
 
     repository: str = Field(min_length=1, description="With its registry, without a tag.")
     tag: str = Field(default="", description="Empty: the chart's appVersion. Write numbers in quotes.")
-    digest: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = Field(
-        default="", description="sha256:…; goes before the tag, and pins what runs."
-    )
+    digest: Digest = Field(default="", description="sha256:…; goes before the tag, and pins what runs.")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="Whether a node asks the registry for an image that it has."
     )

@@ -19,12 +19,12 @@ class Keys(Part):
 
 
 class GatewayScaling(Part):
-    """A HorizontalPodAutoscaler for the gateway."""
+    """A HorizontalPodAutoscaler for the gateway. It needs the cluster's metrics server."""
 
     enabled: bool = Field(default=True, description="Off: `gateway.replicas` pods.")
     min_replicas: int = Field(default=2, ge=1, le=1000, description="Pods at least; at most `maxReplicas`.")
     max_replicas: int = Field(default=8, ge=1, le=1000, description="Pods at most.")
-    target_cpu_utilization_percentage: int = Field(default=70, ge=1, le=100, description="Of `resources.requests`.")
+    target_cpu_utilization_percentage: int = Field(default=70, ge=1, le=100, description="Of `resources.requests.cpu`.")
     metrics: list[Verbatim] = Field(default=[], description="In place of CPU: autoscaling/v2 metrics, verbatim.")
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class State(Part):
     """What a gateway learns, its decision log, and the ledger of budgets."""
 
     existing_claim: Name = Field(
-        default="", description="A volume that outlives the pod; one gateway pod only: the ledger is one file."
+        default="", description="A claim that outlives the pod; one gateway pod only: the ledger is one file."
     )
     size_limit: Quantity = Field(default="2Gi", description="Of the pod's own volume, where there is no claim.")
 
@@ -105,7 +105,9 @@ class GatewayPods(Spread):
     pod_disruption_budget: Disruption = Disruption()
     service_account: ServiceAccount = ServiceAccount()
     env: list[Verbatim] = Field(
-        default=[], description="Further environment: keys of `upstream` models by secretKeyRef."
+        default=[],
+        description="Further environment: keys of `upstream` models. "
+        "`- {name: PROVIDER_API_KEY, valueFrom: {secretKeyRef: {name: provider, key: api-key}}}`",
     )
 
 

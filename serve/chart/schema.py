@@ -55,8 +55,8 @@ def _fleet_parts() -> dict[str, Schema]:
     file.pop("$schema")
     parts = file.pop("$defs")
     # The images know no other GPUs and catalogue models, and the sentence of an error lists what is known.
-    parts["Engine"]["properties"]["gpu"]["enum"] = [*gpus(), None]
-    parts["ModelEntry"]["properties"]["use"]["enum"] = [*catalogue.names(), None]
+    parts["Engine"]["properties"]["gpu"] |= _if_text({"enum": list(gpus())})
+    parts["ModelEntry"]["properties"]["use"] |= _if_text({"enum": list(catalogue.names())})
     # A change is merged over what the fleet says: what an upstream needs stands there already.
     entry = parts["ModelEntry"]
     upstream = {"$ref": f"#/$defs/UpstreamChange{OR_NULL}"}
@@ -90,8 +90,8 @@ def _plain(part: Any) -> Any:
 def _one_type(part: Schema) -> Schema:
     """`anyOf` of different types as a list of types: a keyword is about one type and says nothing of the others.
 
-    A reference and null become a reference to a definition that may be null; words (an enum, by reference) and a number
-    become a condition. Alternatives that are not of that kind stay.
+    A reference and null become a reference to a definition that may be null; one of some words or something else, a
+    condition on text. Alternatives that are not of that kind stay.
     """
     rest = {key: value for key, value in part.items() if key != "anyOf"}
     members = [member for member in part["anyOf"] if member != NULL]
@@ -106,16 +106,19 @@ def _one_type(part: Schema) -> Schema:
     if "number" in types and "integer" in types:
         types.remove("integer")
     merged = {key: value for member in typed for key, value in member.items() if key != "type"}
-    if "const" in merged:
-        merged["enum"] = [merged.pop("const")]
     if words:
         types.insert(0, "string")
-        merged |= {"if": {"type": "string"}, "then": words[0]}
+        merged |= _if_text(words[0])
     if nullable:
         types.append("null")
-        if "enum" in merged:
-            merged["enum"] = [*merged["enum"], None]
+        if "const" in merged:
+            merged |= _if_text({"const": merged.pop("const")})
     return {**rest, "type": types, **merged}
+
+
+def _if_text(then: Schema) -> Schema:
+    """What is asked of text alone. An enum with null in it would be told as "one of 'fp8', <nil>"."""
+    return {"if": {"type": "string"}, "then": then}
 
 
 def _referring(part: Any, to: str, instead: str) -> Any:

@@ -55,9 +55,11 @@ class Values(Part):
     )
     name_override: Label = Field(default="", description="In place of the chart's name in names of objects.")
     fullname_override: Label = Field(default="", description="In place of release and chart in names of objects.")
-    common_labels: dict[str, str] = Field(default={}, description="On every object.")
-    common_annotations: dict[str, str] = Field(default={}, description="On every object.")
-    image_pull_secrets: list[dict[str, Name]] = Field(default=[], description="`- name: …`, for all pods.")
+    common_labels: dict[str, str] = Field(default={}, description="Further labels of every object and pod.")
+    common_annotations: dict[str, str] = Field(default={}, description="Annotations of every object.")
+    image_pull_secrets: list[dict[str, Name]] = Field(
+        default=[], description="Secrets for registries, for all pods: `- name: registry`."
+    )
     images: Images = Images()
     gateway: GatewayPods = GatewayPods()
     autoscaler: AutoscalerPods = AutoscalerPods()

@@ -8,14 +8,16 @@ from serve.chart.parts import Duration, Part, Placed, Port, Quantity, Resources,
 
 
 class Prometheus(Placed):
-    """What the autoscaler asks."""
+    """What the autoscaler asks about load."""
 
     url: str = Field(
         default="",
         description="One that scrapes these pods (`monitoring.monitors`). Empty: the chart runs a small one.",
     )
     retention: Duration = Field(default="2d", description="Of the chart's own: how long it remembers.")
-    storage_size: Quantity = Field(default="10Gi", description="Of the chart's own: an emptyDir.")
+    storage_size: Quantity = Field(
+        default="10Gi", description="Of the chart's own: an emptyDir, so that a restart forgets."
+    )
     resources: Resources = Resources(requests={"cpu": "200m", "memory": "512Mi"}, limits={"memory": "2Gi"})
 
 
@@ -34,7 +36,7 @@ class Monitors(Labelled):
 
 
 class Monitoring(Part):
-    """Generated from observability/."""
+    """For the Prometheus operator and Grafana; generated from observability/."""
 
     monitors: Monitors = Monitors()
     rules: Labelled = Field(default=Labelled(), description="A PrometheusRule: recordings and alerts.")
@@ -54,7 +56,7 @@ class NetworkPolicies(Part):
     )
     monitoring: list[Verbatim] = Field(
         default=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-        description="Who may scrape.",
+        description="Who may scrape metrics.",
     )
     kuberay: list[Verbatim] = Field(
         default=[

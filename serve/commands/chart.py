@@ -7,13 +7,13 @@ from pathlib import Path
 
 from serve.chart.render import CHART, rendered
 
-HELP = "the Helm chart's generated files: schema, values.yaml, facts for its templates"
+HELP = "the Helm chart's generated files: schema, values.yaml, facts for its templates, the reference of its values"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, what in (("render", "write them"), ("check", "say which ones are not what they should be")):
+    for name, what in (("render", "write them"), ("check", "say which ones are out of date")):
         action = actions.add_parser(name, help=what)
         action.add_argument("--chart", type=Path, default=CHART, metavar="DIR", help="default: this checkout's")
 
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
             print(f"wrote {path}")
         else:
             stale = True
-            print(f"{path} is not what `parlance chart render` writes")
+            print(f"{path} is out of date: run `parlance chart render`")
     return int(stale)

@@ -59,11 +59,16 @@ def reference() -> str:
 
 def with_reference(page: str) -> str:
     """A Markdown page with the reference between its marks. Raises ValueError when it has no marks."""
+    return between_marks(page, reference())
+
+
+def between_marks(page: str, text: str) -> str:
+    """A Markdown page with `text` between its marks. Raises ValueError when it has none."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"has no {BEGIN.strip()} and {END}")
-    return before + BEGIN + reference() + END + after
+    return before + BEGIN + text + END + after
 
 
 def _close(value: Any) -> None:

@@ -4,14 +4,15 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Begins the name of every object. At most 30 characters: KubeRay adds to the names of RayServices. */}}
+{{/* Begins the name of every object. At most 30 characters: KubeRay adds to the names of RayServices. Of a longer name
+     the beginning stays, and a checksum tells it from others with the same one. */}}
 {{- define "parlance.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 30 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 30 | trimSuffix "-" -}}
+{{- $full := default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) .Values.fullnameOverride -}}
+{{- if gt (len $full) 30 -}}
+{{- $full = printf "%s-%s" ($full | trunc 21 | trimSuffix "-") ($full | sha256sum | trunc 8) -}}
 {{- end -}}
+{{- $full -}}
 {{- end -}}
 
 {{/* What selects a component's pods: dict "root" $ "component" "gateway". Never changes over upgrades. */}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +31,17 @@ class Published:
     problems: tuple[str, ...] = field(default=())
 
 
-def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: float, wall: float) -> dict[str, Any]:
-    """The answer of /plan. `models` is empty where no round ended so far, or another process leads."""
+def as_json(
+    last: Published | None,
+    *,
+    leads: bool,
+    dry_run: bool,
+    interval_s: float,
+    wall: float,
+    problems: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The answer of /plan. `models` is empty where no round ended so far, or another process leads; `problems` say why
+    that one's plan cannot be told."""
     head: dict[str, Any] = {"leader": leads, "dry_run": dry_run, "interval_s": interval_s}
     if last is None:
         return {
@@ -40,7 +49,7 @@ def as_json(last: Published | None, *, leads: bool, dry_run: bool, interval_s: f
             "at": None,
             "age_s": None,
             "policy": None,
-            "problems": [],
+            "problems": list(problems),
             "shifts": [],
             "joint": None,
             "budget": {},

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from autoscaling.controller import Controller, patience_s
+from autoscaling.fetch import Unreachable
 from autoscaling.leader import Alone, FileLock
 from autoscaling.published import as_json
+from autoscaling.relay import OWN, Relay
 from serve.errors import LocalError
 from serve.fleet import Fleet
 
@@ -35,24 +37,38 @@ JSON = "application/json"
 
 
 class App:
-    """An ASGI app of three paths."""
+    """An ASGI app of a few paths. /plan is the leader's, whichever process is asked; /plan/own is this one's."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, relay: Relay | None = None) -> None:
+        """`relay` asks the leader, where others may lead."""
         self._controller = controller
+        self._relay = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers GET."""
         if scope["type"] != "http":
             return
-        status, kind, body = self._answer(scope["method"], scope["path"])
+        method, path = scope["method"], scope["path"]
+        if path == "/plan" and method in ("GET", "HEAD"):
+            status, kind, body = 200, JSON, await self._plan()
+        else:
+            status, kind, body = self._answer(method, path)
         headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+    async def _plan(self) -> bytes:
+        if self._relay is None or self._controller.leads:
+            return plan_of(self._controller)
+        try:
+            return await self._relay.plan() or plan_of(self._controller)
+        except Unreachable as error:
+            return plan_of(self._controller, (f"the leader does not tell its plan: {error}",))
 
     def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
         if method not in ("GET", "HEAD"):
             return 405, JSON, b'{"error": "GET only"}'
-        if path == "/plan":
+        if path == OWN:
             return 200, JSON, plan_of(self._controller)
         if path == "/healthz":
             late = self._controller.late
@@ -60,11 +76,11 @@ class App:
             return 503 if late else 200, JSON, msgspec.json.encode(text)
         if path == "/metrics":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._controller.instruments.registry)
-        return 404, JSON, b'{"error": "paths: /plan /healthz /metrics"}'
+        return 404, JSON, b'{"error": "paths: /plan /plan/own /healthz /metrics"}'
 
 
-def plan_of(controller: Controller) -> bytes:
-    """The last round as JSON."""
+def plan_of(controller: Controller, problems: Sequence[str] = ()) -> bytes:
+    """This process's last round as JSON; `problems` say why there is none."""
     interval_s = controller.fleet.autoscaling.interval_s
     return msgspec.json.encode(
         as_json(
@@ -73,6 +89,7 @@ def plan_of(controller: Controller) -> bytes:
             dry_run=controller.dry_run,
             interval_s=interval_s,
             wall=time.time(),
+            problems=problems,
         )
     )
 
@@ -81,8 +98,8 @@ def run(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
     """Plans and serves until SIGTERM or SIGINT. Raises LocalError when port or state directory cannot be had."""
     settings = fleet.autoscaling
     listener = _listen(settings.host, settings.port)
-    controller = _controller(fleet, state_dir, dry_run)
-    asyncio.run(_serve(controller, listener))
+    controller, relay = _controller(fleet, state_dir, dry_run)
+    asyncio.run(_serve(App(controller, relay), controller, listener))
     return 0
 
 
@@ -94,7 +111,7 @@ def once(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> int:
     sys.stdout.flush()
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    controller = _controller(fleet, state_dir, dry_run)
+    controller, _ = _controller(fleet, state_dir, dry_run)
     if not asyncio.run(_one_round(controller)):
         raise LocalError(f"no round: another autoscaler leads, or it cannot be known ({_by_what(fleet, state_dir)})")
     with os.fdopen(answer, "wb") as file:
@@ -114,16 +131,18 @@ def _by_what(fleet: Fleet, state_dir: Path | None) -> str:
     return f"the Lease {settings.lease}" if settings is not None else f"it holds {state_dir}/{LOCK}"
 
 
-def _controller(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> Controller:
+def _controller(fleet: Fleet, state_dir: Path | None, dry_run: bool) -> tuple[Controller, Relay | None]:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if fleet.autoscaling.kubernetes is not None:
         from autoscaling.kubernetes.site import open_site
 
         site = open_site(fleet, fleet.autoscaling.kubernetes, patience_s(fleet))
         # Who changes nothing must not keep from leading who does.
-        return Controller(fleet, Alone() if dry_run else site.lease, None, dry_run, site)
+        if dry_run:
+            return Controller(fleet, Alone(), None, dry_run, site), None
+        return Controller(fleet, site.lease, None, dry_run, site), Relay(site.lease.leader_url)
     leader = FileLock(state_dir / LOCK) if state_dir is not None else Alone()
-    return Controller(fleet, leader, state_dir, dry_run)
+    return Controller(fleet, leader, state_dir, dry_run), None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -147,9 +166,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(controller: Controller, listener: socket.socket) -> None:
+async def _serve(app: App, controller: Controller, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        App(controller),
+        app,
         ws="none",
         loop="none",
         lifespan="off",

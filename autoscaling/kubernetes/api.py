@@ -140,6 +140,14 @@ def name_of(identity: str | None) -> str:
     return identity or os.environ.get("POD_NAME") or socket.gethostname()
 
 
+def url_of(port: int, path: str) -> str | None:
+    """Where other pods reach a path of this one: $POD_IP (the downward API's `status.podIP`); None without it."""
+    address = os.environ.get("POD_IP")
+    if not address:
+        return None
+    return f"http://[{address}]:{port}{path}" if ":" in address else f"http://{address}:{port}{path}"
+
+
 def micro_time(wall: float) -> str:
     """Seconds since the epoch as a MicroTime: RFC 3339 in UTC, with six digits always, as the API server asks."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -16,6 +16,8 @@ from serve.fleet.autoscaling_kubernetes import RETRY_JITTER, Kubernetes
 log = logging.getLogger("parlance.autoscaler")
 
 LABELS = {"app.kubernetes.io/name": "parlance-autoscaler", "app.kubernetes.io/managed-by": "parlance"}
+# Where the holder tells its plan. It is written with the holder's name and goes with it.
+PLAN_URL = "parlance.dev/plan-url"
 
 
 def clock() -> float:
@@ -30,7 +32,8 @@ class Lease:
     that hangs is not kept in office by its own thread.
     """
 
-    def __init__(self, api: Api, settings: Kubernetes, patience_s: float) -> None:
+    def __init__(self, api: Api, settings: Kubernetes, patience_s: float, plan_url: str | None = None) -> None:
+        """`plan_url`: where other pods find this process's plan; None: they do not."""
         self.identity = f"{name_of(settings.identity)}_{secrets.token_hex(4)}"
         self.name = settings.lease
         self._api, self._settings, self._patience_s = api, settings, patience_s
@@ -38,6 +41,7 @@ class Lease:
         self.path = f"{self._collection}/{settings.lease}"
         self._election = Election(self.identity, settings.duration_s, settings.renew_deadline_s)
         self._lock = threading.Lock()  # around the election's state; no call is made under it
+        self._plan_url, self._found_url = plan_url, ""
         self._asked = clock()
         self._tried, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -60,6 +64,15 @@ class Lease:
         """Who was last seen to hold the Lease; empty: nobody."""
         with self._lock:
             return self._election.seen.holder if self._election.seen is not None else ""
+
+    def leader_url(self) -> str | None:
+        """Where the other process that was last seen to hold the Lease tells its plan; None: nobody holds it, this
+        process does, or the holder did not say."""
+        with self._lock:
+            seen, url = self._election.seen, self._found_url
+        if seen is None or seen.holder in ("", self.identity):
+            return None
+        return url if url.startswith("http://") else None
 
     def resign(self) -> None:
         """Lets the next one lead at once: ends the thread, then empties the Lease's holder. Asked again, it takes part
@@ -93,6 +106,7 @@ class Lease:
         with self._lock:
             before = self._election
             self._election = before.saw(clock(), _record(found))
+            self._found_url = _annotations(found).get(PLAN_URL, "")
             claim = self._election.claim(clock(), micro_time(time.time()))
         if before.leads(clock()) and claim is None:
             log.warning("the Lease %s was taken by %s", self.name, self.holder)
@@ -146,18 +160,25 @@ class Lease:
             "renewTime": record.renewed,
             "leaseTransitions": record.transitions,
         }
+        told = {PLAN_URL: self._plan_url} if record.holder and self._plan_url else {}
         if found is None:
-            head = {"name": self.name, "namespace": self._api.namespace, "labels": LABELS}
+            head = {"name": self.name, "namespace": self._api.namespace, "labels": LABELS, "annotations": told}
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": head, "spec": spec}
             self._api.create(self._collection, body)
         else:
-            self._api.replace(self.path, {**found, "spec": {**(found.get("spec") or {}), **spec}})
+            others = {name: text for name, text in _annotations(found).items() if name != PLAN_URL}
+            head = {**found["metadata"], "annotations": {**others, **told}}
+            self._api.replace(self.path, {**found, "metadata": head, "spec": {**(found.get("spec") or {}), **spec}})
 
     def _tell(self, words: str) -> None:
         """Once, and not every two seconds."""
         if words and words != self._said:
             log.warning("%s", words)
         self._said = words
+
+
+def _annotations(found: dict[str, Any] | None) -> dict[str, str]:
+    return dict(((found or {}).get("metadata") or {}).get("annotations") or {})
 
 
 def _record(found: dict[str, Any] | None) -> Record | None:

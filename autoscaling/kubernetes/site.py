@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autoscaling.kubernetes import reports, upgrade, workers
-from autoscaling.kubernetes.api import Api, connect
+from autoscaling.kubernetes.api import Api, connect, url_of
 from autoscaling.kubernetes.events import Events, Subject
 from autoscaling.kubernetes.groups import Need
 from autoscaling.kubernetes.lease import Lease
@@ -18,6 +18,7 @@ from autoscaling.kubernetes.reports import Report
 from autoscaling.plan import Plan, scaled
 from autoscaling.published import Published
 from autoscaling.ray_serve import Application, Failed
+from autoscaling.relay import OWN
 from autoscaling.snapshot import Snapshot
 from serve.fleet import Fleet, Model
 from serve.fleet.autoscaling_kubernetes import Kubernetes
@@ -32,7 +33,7 @@ class Site:
     """What the controller asks Kubernetes. Calls block for a few calls of the API server's at most."""
 
     def __init__(self, fleet: Fleet, api: Api, settings: Kubernetes, patience_s: float) -> None:
-        self.lease = Lease(api, settings, patience_s)
+        self.lease = Lease(api, settings, patience_s, url_of(fleet.autoscaling.port, OWN))
         self.memory = ConfigMapMemory(api, settings)
         self._fleet, self._api = fleet, api
         self._events = Events(api, self.lease.identity)

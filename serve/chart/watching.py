@@ -14,6 +14,10 @@ class Prometheus(Placed):
         default="",
         description="One that scrapes these pods (`monitoring.monitors`). Empty: the chart runs a small one.",
     )
+    scrape_interval: Duration = Field(
+        default="15s",
+        description="Of the chart's own: `autoscaling.window_s` of the fleet (60 s) holds four of them at least.",
+    )
     retention: Duration = Field(default="2d", description="Of the chart's own: how long it remembers.")
     storage_size: Quantity = Field(
         default="10Gi", description="Of the chart's own: an emptyDir, so that a restart forgets."

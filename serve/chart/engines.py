@@ -76,6 +76,16 @@ class Hub(Part):
     endpoint: str = Field(default="", description="HF_ENDPOINT: a mirror's URL. Empty: the hub's own.")
 
 
+class Token(Part):
+    """What Ray's dashboards, GCS and clients ask for."""
+
+    existing_secret: Name = Field(
+        default="",
+        description="A Secret with the key auth_token, for all Ray clusters. Empty: KubeRay makes one for each, with a "
+        "name that is not known before, so that the autoscaler may get every Secret of the namespace.",
+    )
+
+
 class Redis(Part):
     """Where GCS keeps its state, so that a head that restarts finds its cluster: workers and streams go on."""
 
@@ -120,6 +130,7 @@ class Engines(Part):
     )
     weights: WeightsCache = WeightsCache()
     hub: Hub = Hub()
+    token: Token = Token()
     fault_tolerance: Redis = Redis()
     ray_autoscaler: RayAutoscaler = RayAutoscaler()
     env: list[Verbatim] = Field(default=[], description="Further environment of all Ray pods.")

@@ -73,6 +73,11 @@ class HttpRoute(Part):
     enabled: bool = Field(default=False, description="Whether there is one. Needs the Gateway API's CRDs.")
     parent_refs: list[Verbatim] = Field(default=[], description="Its Gateways: `- {name: public, namespace: edge}`.")
     hostnames: list[str] = Field(default=[], description="Names that clients call. Empty: those of the listener.")
+    timeouts: Verbatim = Field(
+        default={"request": "0s"},
+        description="Of its rule. 0s: none, for a stream may last an hour; null: the field is left out, for Gateways "
+        "that do not have it.",
+    )
     annotations: dict[str, str] = Field(default={}, description="On the HTTPRoute.")
 
 

@@ -4,22 +4,29 @@
 {{- .Files.Get "files/facts.json" -}}
 {{- end -}}
 
-{{/* The fleet of the values, a mapping whatever way it was given, with `models:` of the values merged over it. */}}
-{{- define "parlance.fleet" -}}
-{{- $fleet := dict -}}
+{{/* The fleet as it was given, a mapping in the values, text, or the chart's own file. {"Error": …}: it is no YAML. */}}
+{{- define "parlance.givenFleet" -}}
 {{- if kindIs "map" .Values.fleet -}}
-{{- $fleet = deepCopy .Values.fleet -}}
+{{- toJson .Values.fleet -}}
 {{- else -}}
-{{- $text := default (.Files.Get "files/fleet.yaml") .Values.fleet -}}
-{{- $fleet = fromYaml $text -}}
-{{- if hasKey $fleet "Error" -}}
-{{- fail (printf "fleet: is no YAML: %s" $fleet.Error) -}}
+{{- default (.Files.Get "files/fleet.yaml") .Values.fleet | fromYaml | toJson -}}
 {{- end -}}
 {{- end -}}
+
+{{/* What `models:` of the values changes of an entry, by its id and by its catalogue name: dict "root" $ "entry" …. */}}
+{{- define "parlance.modelChange" -}}
+{{- $id := default .entry.use .entry.id -}}
+{{- $changes := .root.Values.models -}}
+{{- merge (deepCopy (default dict (get $changes (default "" $id)))) (default dict (get $changes (default "" .entry.use))) | toJson -}}
+{{- end -}}
+
+{{/* The fleet of the values, checked, with `models:` of the values merged over it. */}}
+{{- define "parlance.fleet" -}}
+{{- include "parlance.checked" . -}}
+{{- $fleet := include "parlance.givenFleet" . | fromJson -}}
 {{- $models := list -}}
 {{- range $entry := default list $fleet.models -}}
-{{- $id := default $entry.use $entry.id -}}
-{{- $change := merge (deepCopy (default dict (get $.Values.models (default "" $id)))) (default dict (get $.Values.models (default "" $entry.use))) -}}
+{{- $change := include "parlance.modelChange" (dict "root" $ "entry" $entry) | fromJson -}}
 {{- $models = append $models (mergeOverwrite (deepCopy $entry) $change) -}}
 {{- end -}}
 {{- $_ := set $fleet "models" $models -}}

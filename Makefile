@@ -87,10 +87,12 @@ lock-check: ## Whether the locks still say what pyproject.toml asks for (keeps t
 	@for f in gateway cpu dev gpu uv; do diff -q requirements/$$f.txt .state/lock/$$f.txt >/dev/null \
 	  || { echo "requirements/$$f.txt is out of date: run make lock"; exit 1; }; done; rm -rf .state/lock
 
-docs: setup ## Writes the generated pages anew (schemas and references of the fleet and of the chart's values, report of quality).
+docs: setup ## Writes the generated pages anew (schemas and references of the fleet and of the chart's values, sizing, report of quality).
 	$(BIN)/parlance fleet schema > docs/fleet.schema.json
 	$(BIN)/parlance fleet reference --into docs/fleet.md
 	$(BIN)/parlance chart render
+	$(BIN)/parlance plan --values deploy/helm/parlance/values.yaml --into docs/install.md
+	$(BIN)/parlance plan --values deploy/helm/parlance/values-8xH100.yaml --into docs/install.md
 	$(BIN)/parlance metrics list --markdown > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(BIN)/parlance dashboards reference > docs/dashboards.md.new && mv docs/dashboards.md.new docs/dashboards.md
 	$(BIN)/parlance quality report --fleet serve/fleet/examples/8xh100.yaml --markdown --picture docs/quality.png \

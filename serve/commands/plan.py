@@ -11,7 +11,7 @@ from typing import Any
 from autoscaling.capacity import sizing
 from autoscaling.capacity.sizing import Bill, Size, Unsized
 from autoscaling.capacity.sustained import Mix
-from serve.commands.plan_tables import as_markdown, as_text
+from serve.commands.plan_tables import as_markdown, as_text, with_sizing
 from serve.errors import LocalError
 from serve.fleet import Fleet, ModelCard, catalogue, load
 
@@ -46,6 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
     form.add_argument("--markdown", action="store_true", help="the sizing table for a page")
+    form.add_argument(
+        "--into",
+        type=Path,
+        metavar="PAGE",
+        help="that table, written into a page between `<!-- sizing NAME -->`, the fleet's, and `<!-- sizing ends -->`",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
         bill = sizing.bill(fleet)
     if args.json:
         print(json.dumps(_as_dict(fleet, sizes, unsized, bill), ensure_ascii=False, indent=2))
+    elif args.into:
+        table = "\n".join(as_markdown(fleet, mixes, sizes, unsized, bill))
+        page = args.into.read_text(encoding="utf-8")
+        args.into.write_text(with_sizing(page, fleet.name, table, str(args.into)), encoding="utf-8")
     else:
         print("\n".join((as_markdown if args.markdown else as_text)(fleet, mixes, sizes, unsized, bill)))
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from autoscaling.capacity.sizing import Bill, Size, Unsized
 from autoscaling.capacity.sustained import Mix
 from serve.commands.tables import aligned
+from serve.errors import LocalError
 from serve.fleet import Fleet
 from serve.fleet.slo import Slo
 
@@ -79,6 +80,17 @@ def as_markdown(
         yield ""
     yield from (f"* {remark}" for remark in _remarks(sizes, bill))
     yield from (f"* not computed: {one.name}: {one.why}" for one in unsized)
+
+
+def with_sizing(page: str, fleet: str, table: str, source: str) -> str:
+    """The page with a fleet's table between its marks. Raises LocalError where the page, `source`, has not both."""
+    before, mark, rest = page.partition(f"<!-- sizing {fleet} -->\n")
+    _, end, after = rest.partition("<!-- sizing ends -->")
+    if not (mark and end):
+        raise LocalError(
+            f"{source}: no `<!-- sizing {fleet} -->` with `<!-- sizing ends -->` after it, each on its line"
+        )
+    return f"{before}{mark}{table.strip()}\n{end}{after}"
 
 
 def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

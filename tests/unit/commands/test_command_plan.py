@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.chart.render import CHART
 from serve.cli import main
 
 pytestmark = pytest.mark.unit
@@ -52,6 +53,32 @@ def test_a_page_gets_the_fleet_s_table(capsys: pytest.CaptureFixture[str]) -> No
     assert "\nfleet 8xh100: 6 to 8 GPUs, 23.82 to 31.76 USD an hour.\n" in out
     assert main(["plan", "--all", "--markdown"]) == 0
     assert "| model | GPUs | weights | context | KV tokens | requests |" in capsys.readouterr().out
+
+
+def test_a_table_goes_between_its_marks_and_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    other = "<!-- sizing other -->\nstays\n<!-- sizing ends -->\n"
+    page.write_text(f"before\n{other}<!-- sizing 8xh100 -->\nold\n<!-- sizing ends -->\nafter\n", encoding="utf-8")
+    words = ["plan", "--fleet", str(EXAMPLES / "8xh100.yaml")]
+    assert main([*words, "--into", str(page)]) == 0
+    once = page.read_text(encoding="utf-8")
+    assert main([*words, "--into", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == once
+    assert main([*words, "--markdown"]) == 0
+    table = capsys.readouterr().out.strip()
+    assert once == f"before\n{other}<!-- sizing 8xh100 -->\n{table}\n<!-- sizing ends -->\nafter\n"
+    page.write_text("<!-- sizing 8xh100 -->\n", encoding="utf-8")
+    assert main([*words, "--into", str(page)]) == 1
+    assert "no `<!-- sizing 8xh100 -->` with `<!-- sizing ends -->` after it" in capsys.readouterr().err
+
+
+def test_the_install_page_s_tables_are_what_is_computed(tmp_path: Path) -> None:
+    page = EXAMPLES.parents[2] / "docs" / "install.md"
+    copy = tmp_path / "install.md"
+    copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    for values in ("values.yaml", "values-8xH100.yaml"):
+        assert main(["plan", "--values", str(CHART / values), "--into", str(copy)]) == 0
+    assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8"), "run `make docs`"
 
 
 def test_values_of_the_chart_are_sized_as_they_would_be_installed(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -46,8 +48,19 @@ class Command(Protocol):
         """Does it; the exit code."""
 
 
+def heed_sigterm() -> None:
+    """Lets SIGTERM end a container's first process until a command has its own way to stop.
+
+    The kernel ignores signals that process 1 has no handler for, and a kubelet sends SIGTERM once: a gateway that was
+    still reading its tables would stay for its whole grace period, an hour.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. 0: done; 1: it could not be done, and why is on stderr; 2: the words are off."""
+    heed_sigterm()
     argv = list(sys.argv[1:] if argv is None else argv)
     name = argv[0] if argv and argv[0] in COMMANDS else None
     parser = argparse.ArgumentParser(prog="parlance", description="Multilingual LLM serving on Ray and Kubernetes.")

@@ -182,6 +182,9 @@ async def _serve(
     log.info("draining for at most %g s: %d requests open", gateway.drain_s, worker.in_flight)
     main.should_exit = True
     await serving
+    # What the operator's port still answers (the playground's streams) has what is left of the same time: whoever ends
+    # the process after `drain_s` and a margin must not cut off the last lines of the ledger.
+    admin.config.timeout_graceful_shutdown = max(1, int(drained_at - loop.time()))
     admin.should_exit = True
     await operating
     await worker.stop(max(1.0, drained_at - loop.time()))

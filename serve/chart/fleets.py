@@ -27,7 +27,8 @@ def installed(values: Sequence[Path], fleet: Path | None = None, chart: Path = C
         given["fleet"] = yaml.read(fleet)
     given.pop("global", None)  # helm's own
     try:
-        checked = Values.model_validate(given)
+        # Over the chart's own, as helm holds them: `images: {engine: {tag: …}}` leaves the repository as it is.
+        checked = Values.model_validate(layered([Values().model_dump(by_alias=True, mode="json"), given]))
     except ValidationError as error:
         raise DescriptionError(source, problems_of(error, raw=given, model=Values)) from error
     raw, named = _fleet(checked.fleet, f"{source}: fleet" if fleet is None else str(fleet), chart)

@@ -29,7 +29,9 @@ _VERBATIM: Final = ("default", "enum", "const", "required")
 def schema() -> Schema:
     """The schema of the values. A fleet that is text is left to the templates, which parse it."""
     values = _plain(Values.model_json_schema(by_alias=True))
-    definitions = values.pop("$defs") | _fleet_parts()
+    # Nothing of ours is required: what a file leaves out stands in values.yaml.
+    own = {name: _without(part, "required") for name, part in values.pop("$defs").items()}
+    definitions = own | _fleet_parts()
     properties = values["properties"]
     properties["fleet"] |= {
         "type": ["object", "string", "null"],
@@ -43,9 +45,9 @@ def schema() -> Schema:
     selectors["additionalProperties"] = False
     # Helm gives it to every chart.
     properties["global"] = {"type": "object", "description": "Helm's own, for charts of charts; not used."}
-    whole = {"$schema": DRAFT, **values, "definitions": definitions}
-    whole["definitions"] |= _nullable(whole, definitions)
-    found: Schema = _referring(whole, "#/$defs/", "#/definitions/")
+    definitions |= _nullable(values, definitions)
+    used = {name: part for name, part in definitions.items() if name in set(_references([values, definitions]))}
+    found: Schema = _referring({"$schema": DRAFT, **values, "definitions": used}, "#/$defs/", "#/definitions/")
     return found
 
 
@@ -65,9 +67,13 @@ def _fleet_parts() -> dict[str, Schema]:
         "description": "Changes to a model of the fleet: any of its fields, at any depth.",
         "properties": {**entry["properties"], "upstream": entry["properties"]["upstream"] | upstream},
     }
-    parts["UpstreamChange"] = {key: value for key, value in parts["Upstream"].items() if key != "required"}
+    parts["UpstreamChange"] = _without(parts["Upstream"], "required")
     parts["File"] = file
     return {f"Fleet.{name}": _referring(part, "#/$defs/", "#/$defs/Fleet.") for name, part in parts.items()}
+
+
+def _without(part: Schema, keyword: str) -> Schema:
+    return {key: value for key, value in part.items() if key != keyword}
 
 
 def _plain(part: Any) -> Any:
@@ -133,9 +139,10 @@ def _referring(part: Any, to: str, instead: str) -> Any:
     }
 
 
-def _nullable(whole: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+def _nullable(values: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
     """The definitions that are referred to as perhaps null: an object's keywords say nothing about null."""
-    names = sorted({name.removesuffix(OR_NULL) for name in _references(whole) if name.endswith(OR_NULL)})
+    wanted = {name for name in _references([values, definitions]) if name.endswith(OR_NULL)}
+    names = sorted(name.removesuffix(OR_NULL) for name in wanted)
     return {f"{name}{OR_NULL}": {**definitions[name], "type": ["object", "null"]} for name in names}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from serve.chart.render import CHART, rendered
+from serve.chart.render import CHART, PAGE, rendered
 
 HELP = "the Helm chart's generated files: schema, values.yaml, facts for its templates, the reference of its values"
 
@@ -16,12 +16,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in (("render", "write them"), ("check", "say which ones are out of date")):
         action = actions.add_parser(name, help=what)
         action.add_argument("--chart", type=Path, default=CHART, metavar="DIR", help="default: this checkout's")
+        action.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="default: docs/values.md")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs one action."""
     stale = False
-    for path, text in rendered(args.chart).items():
+    for path, text in rendered(args.chart, args.page).items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         if args.action == "render":

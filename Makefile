@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit test-observability test-cluster cluster-up cluster-down lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
+.PHONY: help setup up down status test test-unit test-observability test-cluster test-cluster-full cluster-up cluster-down lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -39,7 +39,7 @@ status: ## What runs.
 	@$(BIN)/parlance status
 
 test: setup ## Everything that needs no GPU.
-	@$(BIN)/python -m pytest -m "not gpu" $(PYTEST)
+	@$(BIN)/python -m pytest -m "not gpu and not cluster_full" $(PYTEST)
 
 test-unit: setup ## Seconds: no network, no Ray, no vLLM.
 	@$(BIN)/python -m pytest -m unit $(PYTEST)
@@ -55,6 +55,10 @@ cluster-down: ## Ends it.
 
 test-cluster: setup ## Chart and autoscaler on a real Kubernetes: PARLANCE_TEST_KUBECONFIG's, the one that runs, or one for these tests.
 	@tests/cluster/kit.sh run $(BIN)/python -m pytest tests/cluster $(PYTEST)
+
+test-cluster-full: setup ## The CPU demo in pods from this checkout's images, and a real Ray under KubeRay (half an hour, alone; 25 GB of disk).
+	@KIT_STEPS=ray PARLANCE_TEST_KUBERAY=1 tests/cluster/kit.sh run \
+	  $(BIN)/python -m pytest tests/cluster_full tests/cluster/test_kubernetes_kuberay.py $(PYTEST)
 
 lint: setup ## Format, lint, types, layers, lock drift.
 	$(BIN)/ruff format --check .

@@ -30,6 +30,7 @@ class Streams:
     tokens: int
     count: int
     done: list[Stream] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._ending = threading.Event()
@@ -62,7 +63,8 @@ class Streams:
             "stream_options": {"include_usage": True},
         }
         try:
-            connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
+            headers = {"content-type": "application/json", **self.headers}
+            connection.request("POST", "/v1/completions", json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
         finally:

@@ -67,6 +67,9 @@ class VLLM:
     """A replica: vLLM's engine in a child process, its OpenAI server in this one."""
 
     async def __init__(self, args: EngineArgs) -> None:  # type: ignore[misc] # Ray awaits it
+        from serve.engines import cache
+
+        cache.offline(args.argv)  # before anything imports huggingface_hub
         from serve.engines import vllm_engine
         from serve.engines.flags import thread_binding
         from serve.engines.watch import watch

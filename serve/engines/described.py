@@ -60,7 +60,7 @@ RESTARTS: Final[Mapping[str, tuple[str, ...]]] = {
 # Facts that a card must have, and that no engine looks at.
 _FILLED: Final[Mapping[str, Any]] = {
     "title": "described",
-    "licence": {"name": "described"},
+    "licence": {"name": "described", "gated": False},
     "languages_declared": [],
     "tokenizer": "described",
     "price": {"input_usd_per_mtok": 0, "output_usd_per_mtok": 0},

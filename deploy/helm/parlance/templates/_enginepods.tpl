@@ -17,7 +17,8 @@ metadata:
 spec:
   # Its service account is KubeRay's: Ray's autoscaler beside it changes the cluster's size.
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ int .cluster.drainSeconds }}
+  # No request passes the head. Ray's autoscaler takes no SIGTERM, and KubeRay makes another head when this one is gone.
+  terminationGracePeriodSeconds: 30
   securityContext:
     {{- include "parlance.podSecurity" .root | nindent 4 }}
   {{- include "parlance.placed" (dict "root" .root "of" $head "component" "engines") | nindent 2 }}
@@ -87,13 +88,20 @@ spec:
   securityContext:
     {{- include "parlance.podSecurity" .root | nindent 4 }}
   {{- include "parlance.placed" (dict "root" .root "of" $group "component" "engines") | nindent 2 }}
-  {{- if or $values.engines.weights.download (eq .model.engine.weights "tiny") }}
   initContainers:
   - name: weights
     image: {{ $image }}
     imagePullPolicy: {{ $values.images.engine.pullPolicy }}
     # It reads the fleet when it starts, so that a pod's template does not follow every change of a model.
-    command: [python, -m, serve.engines.fetch, --fleet, /etc/parlance/fleet.yaml, --model, {{ .model.id }}]
+    command:
+    - python
+    - -m
+    - serve.engines.fetch
+    - --fleet=/etc/parlance/fleet.yaml
+    - --model={{ .model.id }}
+    {{- if not $values.engines.weights.download }}
+    - --no-download
+    {{- end }}
     terminationMessagePolicy: FallbackToLogsOnError
     securityContext:
       {{- include "parlance.containerSecurity" .root | nindent 6 }}
@@ -102,7 +110,7 @@ spec:
     - {name: {{ $name }}, value: {{ $value | quote }}}
     {{- end }}
     {{- with $values.engines.hub.token }}
-    {{- if .existingSecret }}
+    {{- if and .existingSecret $values.engines.weights.download }}
     - name: HF_TOKEN
       valueFrom:
         secretKeyRef: {name: {{ .existingSecret }}, key: {{ .key }}}
@@ -114,7 +122,6 @@ spec:
     - {name: weights, mountPath: /weights}
     - {name: tmp, mountPath: /tmp}
     - {name: fleet, mountPath: /etc/parlance, readOnly: true}
-  {{- end }}
   containers:
   - name: ray-worker
     image: {{ $image }}

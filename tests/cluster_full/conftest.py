@@ -1,7 +1,7 @@
 """The CPU demo on a real node: images of this checkout, pods that run, engines that answer. Minutes, and alone.
 
-`make test-cluster-full` brings the cluster and its images. On another cluster set PARLANCE_TEST_KUBECONFIG, and load the
-images that the values name onto its node first (deploy/images): tests see that they are not there by their pods.
+`make test-cluster-full` brings the cluster and its images. On another cluster set PARLANCE_TEST_KUBECONFIG, and load
+the images that the values name onto its node first (deploy/images): without them its pods say that they lack them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tests.support.releases import Release
 
 DEMO = CHART / "values-cpu-demo.yaml"
 MISSED = (
-    "NOT TESTED: the chart's pods on a real node. Run `make test-cluster-full`: it brings a cluster up where the kit lies "
-    "beside the checkout, and else says what to install; or set PARLANCE_TEST_KUBECONFIG to the kubeconfig of a "
+    "NOT TESTED: the chart's pods on a real node. Run `make test-cluster-full`: it brings a cluster up where the kit "
+    "lies beside the checkout, and else says what to install; or set PARLANCE_TEST_KUBECONFIG to the kubeconfig of a "
     "throw-away cluster with KubeRay, whose node has the images of deploy/images (docs/kubernetes.md)"
 )
 UNREACHABLE = (

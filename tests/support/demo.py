@@ -1,4 +1,4 @@
-"""A release of the chart whose pods run: its gateway as a client calls it, its autoscaler as an operator asks it, its pods.
+"""A release whose pods run: its gateway as a client calls it, its autoscaler as an operator asks it, and its pods.
 
 Addresses are the cluster's own (ClusterIPs): the machine of the tests reaches them.
 """

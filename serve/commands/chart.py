@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from serve.chart.render import CHART, PAGE, rendered
+from serve.errors import LocalError
 
 HELP = "the Helm chart's generated files: schema, values.yaml, facts for its templates, the reference of its values"
 
@@ -22,7 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs one action."""
     stale = False
-    for path, text in rendered(args.chart, args.page).items():
+    try:
+        files = rendered(args.chart, args.page)
+    except (OSError, ValueError) as error:
+        raise LocalError(f"--page {args.page}: {getattr(error, 'strerror', None) or error}") from error
+    for path, text in files.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         if args.action == "render":

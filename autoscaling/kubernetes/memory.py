@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import json
 import logging
 import zlib
 from dataclasses import replace
@@ -20,6 +21,9 @@ from serve.fleet.autoscaling_kubernetes import Kubernetes
 log = logging.getLogger("parlance.autoscaler")
 
 KEY = "history.json.gz"
+# For the chart, beside it in plain JSON: the replicas that each model is to have. A change of a deployment resets Ray
+# Serve's number to that of the file, so that a `helm upgrade` writes these into it.
+TARGETS = "targets"
 # The API server takes objects of up to 1 MiB with everything in them, etcd of 1.5; base64 makes 4 bytes of 3.
 MOST_BYTES = 700_000
 # Beyond what a fleet's history unpacks to: not ours.
@@ -27,7 +31,8 @@ MOST_UNPACKED = 256 * 1024 * 1024
 
 
 class ConfigMapMemory:
-    """Written after a round that changed replicas, and else every `save_s`; at the end by `save(..., now=True)`.
+    """Written after a round that changed replicas or what they are to be, and else every `save_s`; at the end by
+    `save(..., now=True)`.
 
     What a leader that died had not written yet is lost: `autoscaling.handover` says what then holds.
     """
@@ -39,12 +44,13 @@ class ConfigMapMemory:
         self._path = f"{self._collection}/{self.name}"
         self._version: str | None = None  # that this leader read or wrote last; None: there is none
         self._saved: float | None = None  # by the controller's clock
+        self._targets = ""  # as they stand there
         self._said = ""
 
     def load(self, wall: float, clock: float) -> History:
         """The last leader's history on this process's clock; an empty one where there is none that can be read. Raises
         Unavailable where the API server does not answer: what it keeps must not be overwritten by less."""
-        self._saved, self._version = clock, None
+        self._saved, self._version, self._targets = clock, None, ""
         try:
             found = self._api.get(self._path)
         except Refused as error:
@@ -54,6 +60,7 @@ class ConfigMapMemory:
                 log.warning("history begins anew, and is not kept: %s", error)
             return History()
         self._version = str(found["metadata"]["resourceVersion"])
+        self._targets = str((found.get("data") or {}).get(TARGETS, ""))
         try:
             packed = base64.b64decode((found.get("binaryData") or {})[KEY], validate=True)
             return state_file.decoded(_unpacked(packed), f"ConfigMap {self.name}", wall, clock)
@@ -64,10 +71,12 @@ class ConfigMapMemory:
     def save(self, history: History, wall: float, clock: float, *, now: bool) -> None:
         """Writes it, if `now` or if it is due. What cannot be written is logged once, and tried again in the next
         round. The write of a leader that was replaced meanwhile fails by its version."""
-        if not now and self._saved is not None and clock - self._saved < self._every_s:
+        wanted = targets(history)
+        due = self._saved is None or clock - self._saved >= self._every_s
+        if not (now or due or wanted != self._targets):
             return
         try:
-            self._version = self._write(packed(history, wall, clock))
+            self._version = self._write(packed(history, wall, clock), wanted)
         except Refused as error:
             words = f"ConfigMap {self.name} cannot be written, another leader would know less: {error}"
             if words != self._said:
@@ -76,12 +85,13 @@ class ConfigMapMemory:
             if error.conflict or error.missing:
                 self._version = self._current()
             return
-        self._saved, self._said = clock, ""
+        self._saved, self._said, self._targets = clock, "", wanted
 
-    def _write(self, data: bytes) -> str:
+    def _write(self, data: bytes, wanted: str) -> str:
         meta: dict[str, Any] = {"name": self.name, "namespace": self._api.namespace, "labels": LABELS}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
         body["binaryData"] = {KEY: base64.b64encode(data).decode()}
+        body["data"] = {TARGETS: wanted}
         if self._version is None:
             told = self._api.create(self._collection, body)
         else:
@@ -94,6 +104,12 @@ class ConfigMapMemory:
             return str(self._api.get(self._path)["metadata"]["resourceVersion"])
         except Refused:
             return None
+
+
+def targets(history: History) -> str:
+    """The last target of each model whose target is known: `{"gemma-2-9b-it": 2}`, the same text for the same ones."""
+    known = {name: past.target for name, past in history.models.items() if past.target is not None}
+    return json.dumps(known, sort_keys=True)
 
 
 def packed(history: History, wall: float, clock: float) -> bytes:

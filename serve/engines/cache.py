@@ -37,9 +37,9 @@ def home() -> Path:
     return Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
 
 
-def place(cache: Path, source: str, revision: str | None) -> Path:
-    """Where the marker of a repository's revision lies, without a suffix; None is its main branch."""
-    return cache / "parlance" / f"{source.replace('/', '--')}@{(revision or MAIN).replace('/', '--')}"
+def place(cache: Path, source: str) -> Path:
+    """What is known of a repository begins with this path."""
+    return cache / "parlance" / source.replace("/", "--")
 
 
 def complete(cache: Path, source: str, revision: str | None) -> Marker | None:
@@ -76,5 +76,5 @@ def offline(argv: Sequence[str]) -> bool:
 
 
 def _file(cache: Path, source: str, revision: str | None) -> Path:
-    at = place(cache, source, revision)
-    return at.with_name(f"{at.name}.json")
+    at = place(cache, source)
+    return at.with_name(f"{at.name}@{(revision or MAIN).replace('/', '--')}.json")

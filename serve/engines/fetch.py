@@ -2,10 +2,10 @@
 
     python -m serve.engines.fetch --fleet /etc/parlance/fleet.yaml --model llama-3.3-70b-instruct
 
-A hub repository goes into the cache at $HF_HOME, with the token of $HF_TOKEN, only the files that vLLM loads; an
-interrupted fetch goes on where it stopped. `weights: tiny` is built. Complete weights cost no call to the hub. Exit
-codes are those of sysexits.h, each with a sentence: 69 the hub does not answer, 74 the volume cannot take it, 77 the
-hub does not let this account in, 78 the description is wrong.
+A hub repository goes into the cache at $HF_HOME, with the token of $HF_TOKEN, only the files that vLLM loads; after an
+interruption those that are whole are not fetched again. `weights: tiny` is built. Complete weights cost no call to the
+hub. Exit codes are those of sysexits.h, each with a sentence: 69 the hub does not answer, 74 the volume cannot take it,
+77 the hub does not let this account in, 78 the description is wrong.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def fetch(entry: Mapping[str, Any], tiny_root: Path, *, download: bool = True) -
     # Here, because what is there already needs no client: and this module must be read before anyone asks for offline.
     from serve.engines import hub
 
-    with hub.alone(cache.place(at, loaded.source, revision)):
+    with hub.alone(cache.place(at, loaded.source)):
         # Another pod on the same volume may have fetched it while this one waited.
         marker = cache.complete(at, loaded.source, revision) or hub.download(at, loaded.source, revision)
     _say(f"{model.id}: {name} is there, {len(marker.files)} files, {_gb(marker.size)}")

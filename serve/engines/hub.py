@@ -32,6 +32,7 @@ log = logging.getLogger("parlance.fetch")
 
 POLL_S = 2.0
 TELL_S = 30.0
+STALE_S = 3600.0
 # What a file system without locks says.
 LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
@@ -122,6 +123,7 @@ def _download(cache: Path, source: str, revision: str | None) -> Marker:
     total, folder = sum(sizes[name] for name in names), cache / "hub"
     _check_room(folder, source, total)
     log.info("%s: fetching %d files, %.1f GB", source, len(names), total / 1e9)
+    _sweep(folder / f"models--{source.replace('/', '--')}" / "blobs")
     with _telling(folder / f"models--{source.replace('/', '--')}" / "blobs", total):
         # With the revision's name, so that the cache knows later which commit it meant.
         snapshot = Path(
@@ -170,6 +172,15 @@ def _telling(blobs: Path, total: int) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _sweep(blobs: Path) -> None:
+    """Removes what fetches that were killed left behind: their client never takes such a file up again."""
+    for begun in blobs.glob("*.incomplete"):
+        with contextlib.suppress(OSError):
+            # On a volume without locks another pod may be writing one.
+            if time.time() - begun.stat().st_mtime > STALE_S:
+                begun.unlink()
 
 
 def _size(folder: Path) -> int:

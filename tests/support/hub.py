@@ -15,23 +15,21 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Repository:
-    """Files by name. `gated`: only for requests with `token`. `cut`: a file's first download ends after so many
-    bytes."""
+    """Files by name. `gated`: only for requests with `token`. `withheld`: named, and not there when asked for."""
 
     files: Mapping[str, bytes]
     gated: bool = False
     token: str = ""
     commit: str = COMMIT
-    cut: dict[str, int] = field(default_factory=dict)
+    withheld: set[str] = field(default_factory=set)
 
 
 class Hub:
-    """A running server; `asked` are its requests' methods and paths, `ranges` the ranges that were asked for."""
+    """A running server; `asked` are its requests' methods and paths."""
 
     def __init__(self, repositories: Mapping[str, Repository]) -> None:
         self.repositories = repositories
         self.asked: list[tuple[str, str]] = []
-        self.ranges: list[str] = []
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -90,18 +88,11 @@ class Hub:
 
     def _file(self, request: BaseHTTPRequestHandler, repository: Repository, file: str, body: bool) -> None:
         data = repository.files.get(file)
-        if data is None:
+        if data is None or file in repository.withheld:
             _refuse(request, 404, "EntryNotFound", body)
             return
-        headers = {"ETag": f'"{_etag(data)}"', "X-Repo-Commit": repository.commit, "Accept-Ranges": "bytes"}
-        start = 0
-        if asked := request.headers.get("Range"):
-            self.ranges.append(asked)
-            start = int(asked.removeprefix("bytes=").partition("-")[0])
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        sent = data[start:]
-        cut = repository.cut.pop(file, None) if body else None
-        _send(request, 206 if asked else 200, sent, headers, body, cut)
+        headers = {"ETag": f'"{_etag(data)}"', "X-Repo-Commit": repository.commit}
+        _send(request, 200, data, headers, body)
 
 
 def _split(path: str) -> tuple[str, list[str]]:
@@ -120,20 +111,11 @@ def _refuse(request: BaseHTTPRequestHandler, status: int, code: str, body: bool)
     _send(request, status, b"{}", {"X-Error-Code": code, "X-Error-Message": code}, body)
 
 
-def _send(
-    request: BaseHTTPRequestHandler,
-    status: int,
-    data: bytes,
-    headers: Mapping[str, str],
-    body: bool,
-    cut: int | None = None,
-) -> None:
+def _send(request: BaseHTTPRequestHandler, status: int, data: bytes, headers: Mapping[str, str], body: bool) -> None:
     request.send_response(status)
     for name, value in headers.items():
         request.send_header(name, value)
     request.send_header("Content-Length", str(len(data)))
     request.end_headers()
     if body:
-        request.wfile.write(data if cut is None else data[:cut])
-        if cut is not None:
-            request.close_connection = True
+        request.wfile.write(data)

@@ -21,7 +21,9 @@ spec:
   terminationGracePeriodSeconds: 30
   securityContext:
     {{- include "parlance.podSecurity" .root | nindent 4 }}
-  {{- include "parlance.placed" (dict "root" .root "of" $head "component" "engines") | nindent 2 }}
+  {{- with include "parlance.placed" (dict "root" .root "of" $head "component" "engines") | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   containers:
   - name: ray-head
     image: {{ include "parlance.image" (dict "root" .root "image" .root.Values.images.engine) }}
@@ -29,7 +31,7 @@ spec:
     securityContext:
       {{- include "parlance.containerSecurity" .root | nindent 6 }}
     env:
-    {{- include "parlance.rayEnvironment" . | nindent 4 }}
+    {{- include "parlance.rayEnvironment" . | trim | nindent 4 }}
     ports:
     - {name: gcs-server, containerPort: 6379}
     - {name: dashboard, containerPort: 8265}
@@ -87,7 +89,9 @@ spec:
   terminationGracePeriodSeconds: {{ int .model.drainSeconds }}
   securityContext:
     {{- include "parlance.podSecurity" .root | nindent 4 }}
-  {{- include "parlance.placed" (dict "root" .root "of" $group "component" "engines") | nindent 2 }}
+  {{- with include "parlance.placed" (dict "root" .root "of" $group "component" "engines") | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   initContainers:
   - name: weights
     image: {{ $image }}
@@ -129,7 +133,7 @@ spec:
     securityContext:
       {{- include "parlance.containerSecurity" .root | nindent 6 }}
     env:
-    {{- include "parlance.rayEnvironment" . | nindent 4 }}
+    {{- include "parlance.rayEnvironment" . | trim | nindent 4 }}
     ports:
     {{- include "parlance.rayPorts" .root | nindent 4 }}
     resources:
@@ -139,7 +143,7 @@ spec:
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
   volumes:
-  - {{- include "parlance.weightsVolume" .root | nindent 4 }}
+  - {{ include "parlance.weightsVolume" .root | nindent 4 | trim }}
   - {name: tmp, emptyDir: {}}
   # Of vLLM's workers and Ray's objects; it counts as the container's memory.
   - {name: shm, emptyDir: {medium: Memory, sizeLimit: {{ $group.sharedMemory }}}}

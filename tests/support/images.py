@@ -32,6 +32,8 @@ KIT = Path(os.environ.get("PARLANCE_CLUSTER_KIT", ROOT.parent / "shared" / "clus
 VENV = "/opt/parlance"
 PACKAGES = ("serve", "autoscaling", "observability")
 PATH = f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Of the layer with a lock's packages: another number makes it anew.
+LAYOUT = "1"
 # What vLLM's CPU build asks of the system: `apt-get install libnuma1` in the recipe.
 NUMA = "libnuma.so.1"
 SYSTEM = Path("/usr/lib/x86_64-linux-gnu")
@@ -149,8 +151,8 @@ def _application(node: Node, recipe: Recipe, name: str) -> None:
 def _dependencies(node: Node, recipe: Recipe) -> Path:
     """A tar without layers of an image with what a lock installs: the node has the layers."""
     lock = ROOT / "requirements" / f"{recipe.lock}.txt"
-    parts = [lock, Path(__file__), *([recipe.unused] if recipe.unused else [])]
-    key = _digest([*parts, node.python])[:12]
+    parts = [lock, node.python, *([recipe.unused] if recipe.unused else [])]
+    key = _digest(parts, LAYOUT)[:12]
     name = f"localhost/parlance-{recipe.lock}:{key}"
     thin = node.folder / f"{recipe.lock}-{key}.tar"
     if thin.exists() and node.has(name):
@@ -263,8 +265,8 @@ def _sources() -> list[Path]:
     return sorted([ROOT / "pyproject.toml", *(path for path in files if "__pycache__" not in path.parts)])
 
 
-def _digest(files: Sequence[Path]) -> str:
-    whole = hashlib.sha256()
+def _digest(files: Sequence[Path], more: str = "") -> str:
+    whole = hashlib.sha256(more.encode())
     for path in files:
         whole.update(str(path.name).encode())
         with path.open("rb") as content:

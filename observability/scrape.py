@@ -21,8 +21,9 @@ LOCAL_INTERVAL_S = 5
 MAX_EXEMPLARS = 10_000
 FEATURES = ("exemplar-storage",)
 
-# When a series was created: OpenMetrics' own, one more for each counter and histogram, and nobody's query.
-_CREATED = ".+_created"
+# What is dropped of every job. When a series was created: OpenMetrics' own, one more for each counter and histogram,
+# and nobody's query.
+DROPPED = ".+_created"
 
 
 def configuration(
@@ -55,7 +56,7 @@ def _job(name: str, addresses: list[str], more: Path | None) -> dict[str, Any]:
     job: dict[str, Any] = {
         "job_name": name,
         "static_configs": [{"targets": addresses}],
-        "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": _CREATED, "action": "drop"}],
+        "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": DROPPED, "action": "drop"}],
     }
     if more is not None:
         job["file_sd_configs"] = [{"files": [str(more / f"{name}*.json")]}]

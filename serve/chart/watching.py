@@ -7,6 +7,11 @@ from pydantic import Field
 from serve.chart.parts import Duration, Part, Placed, Port, Quantity, Resources, Verbatim
 
 
+# Addresses that are not the internet: private, shared and link-local ones, such as a cloud's metadata service.
+PRIVATE_IPV4 = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+PRIVATE_IPV6 = ("fc00::/7", "fe80::/10")
+
+
 class Prometheus(Placed):
     """What the autoscaler asks about load."""
 
@@ -33,6 +38,17 @@ class Labelled(Part):
     annotations: dict[str, str] = Field(default={}, description="On them.")
 
 
+class Rules(Labelled):
+    """A PrometheusRule: recordings and alerts."""
+
+    recordings: str = Field(
+        default="",
+        description="recordings.yaml of `parlance metrics render --fleet`, as a file (`--set-file`), for objectives of "
+        "one's own (docs/network.md). Empty: the default objectives'.",
+    )
+    alerts: str = Field(default="", description="alerts.yaml of the same, as a file.")
+
+
 class Monitors(Labelled):
     """PodMonitors of the Prometheus operator."""
 
@@ -43,11 +59,13 @@ class Monitoring(Part):
     """For the Prometheus operator and Grafana; generated from observability/."""
 
     monitors: Monitors = Monitors()
-    rules: Labelled = Field(default=Labelled(), description="A PrometheusRule: recordings and alerts.")
+    rules: Rules = Rules()
     dashboards: Labelled = Field(
         default=Labelled(labels={"grafana_dashboard": "1"}), description="ConfigMaps for Grafana's sidecar."
     )
-    runbooks_url: str = Field(default="", description="Where observability/runbooks is published, for alerts.")
+    runbooks_url: str = Field(
+        default="", description="Where observability/runbooks is published, for alerts. Empty: in the repository."
+    )
 
 
 class NetworkPolicies(Part):
@@ -78,10 +96,21 @@ class NetworkPolicies(Part):
     )
     api_server_ports: list[Port] = Field(default=[443, 6443], description="Ports of the API server.")
     downloads: list[Verbatim] = Field(
-        default=[{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]}}],
-        description="Where weights may be fetched from, on port 443.",
+        default=[
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE_IPV4)}},
+            {"ipBlock": {"cidr": "::/0", "except": list(PRIVATE_IPV6)}},
+        ],
+        description="Where weights may be fetched from, on port 443 or that of engines.hub.endpoint.",
+    )
+    upstreams: list[Verbatim] = Field(
+        default=[],
+        description="Where upstream models, clusters that others run and the collector of traces are, of the fleet. "
+        "Empty: any, on the ports of their URLs.",
+    )
+    prometheus: list[Verbatim] = Field(
+        default=[], description="Where the Prometheus of prometheus.url is. Empty: any, on its port."
     )
     egress: list[Verbatim] = Field(
-        default=[], description="Further egress rules of the gateway: upstream models, OTLP."
+        default=[], description="Further egress rules of the gateway, whole: `- to: […]`, `ports: […]`."
     )
     redis: list[Verbatim] = Field(default=[], description="Where Redis is. Empty: any, on its port.")

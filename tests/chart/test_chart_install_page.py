@@ -40,7 +40,7 @@ SHORT = {
     "pods": "pod",
 }
 # Kinds of whole clusters, or asked for without a name.
-NAMELESS = {"nodes", "node", "storageclass", "pod", "jobs", "events", "crd", "apiservice", "raycluster"}
+NAMELESS = {"nodes", "node", "storageclass", "pod", "jobs", "runtimeclass", "events", "crd", "apiservice", "raycluster"}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,75 +19,29 @@ from autoscaling.kubernetes.memory import ConfigMapMemory
 from autoscaling.kubernetes.reports import Report
 from serve.errors import LocalError
 from serve.fleet.autoscaling_kubernetes import Kubernetes
+from tests.support.access import Account, resources, rights_of_autoscaler
 from tests.support.kubernetes import Namespace, documented, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
-# What the code does, stated here once more: group, resource, name, verb. None: any name.
 LEASE, HISTORY = "parlance-autoscaler", "parlance-autoscaler-history"
-NEEDED = {
-    *((("coordination.k8s.io", "leases", name, "create")) for name in (None, LEASE)),
-    ("coordination.k8s.io", "leases", LEASE, "get"),
-    ("coordination.k8s.io", "leases", LEASE, "update"),
-    *(("", "configmaps", name, "create") for name in (None, HISTORY)),
-    ("", "configmaps", HISTORY, "get"),
-    ("", "configmaps", HISTORY, "update"),
-    *(("events.k8s.io", "events", None, verb) for verb in ("create", "patch")),
-    ("ray.io", "rayservices", None, "get"),
-    *(("ray.io", "rayclusters", None, verb) for verb in ("get", "patch")),
-    ("", "secrets", None, "get"),
-    ("", "pods", None, "list"),
-}
-# What every account may ask about itself.
-OWN = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
+NEEDED = rights_of_autoscaler(LEASE, HISTORY)
 
 
-def resources(namespace: Namespace) -> Iterator[tuple[str, str, bool]]:
-    """Group, resource and whether it is namespaced: all that the API server has, and KubeRay's in any case."""
-    seen = {("ray.io", "rayservices"), ("ray.io", "rayclusters")}
-    yield from ((group, name, True) for group, name in seen)
-    groups = namespace.get("/apis")["groups"]
-    for path, group in [
-        ("/api/v1", ""),
-        *((f"/apis/{g['preferredVersion']['groupVersion']}", g["name"]) for g in groups),
-    ]:
-        for one in namespace.get(path)["resources"]:
-            if (group, one["name"]) not in seen:
-                yield group, one["name"], one["namespaced"]
-
-
-def allowed(namespace: Namespace, where: str | None, group: str, resource: str, name: str | None, verb: str) -> bool:
-    """What the API server's authoriser says of the documented account."""
-    plain, _, sub = resource.partition("/")
-    asked = {"namespace": where, "group": group, "resource": plain, "subresource": sub, "name": name, "verb": verb}
-    spec = {
-        "user": f"system:serviceaccount:{namespace.name}:parlance-autoscaler",
-        "groups": ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{namespace.name}"],
-        "resourceAttributes": {key: value for key, value in asked.items() if value},
-    }
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-    return bool(namespace.admin.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", body)["status"]["allowed"])
+def account(namespace: Namespace) -> Account:
+    """The documented one."""
+    return Account(namespace.admin, namespace.name, "parlance-autoscaler")
 
 
 def test_exactly_what_is_needed_is_allowed(namespace: Namespace) -> None:
-    everything = list(resources(namespace))
-    assert len(everything) > 50
-    wrong = []
-    for group, resource, namespaced in everything:
-        names = [None, *(n for g, r, n, _ in NEEDED if (g, r) == (group, resource) and n is not None)]
-        for name in dict.fromkeys(names):
-            for verb in VERBS:
-                may = allowed(namespace, namespace.name if namespaced else None, group, resource, name, verb)
-                needed = (group, resource, name, verb) in NEEDED or (resource in OWN and verb == "create")
-                if may != needed:
-                    wrong.append((group, resource, name, verb, "allowed" if may else "refused"))
-    assert wrong == []
+    assert len(list(resources(namespace.admin))) > 50
+    assert account(namespace).other_than(NEEDED) == []
 
 
 def test_no_other_namespace_is_open(namespace: Namespace) -> None:
-    assert not any(allowed(namespace, "default", *needed) for needed in NEEDED)
-    assert not any(allowed(namespace, None, *needed) for needed in NEEDED)
+    asked = account(namespace)
+    assert not any(asked.may("default", *needed) for needed in NEEDED)
+    assert not any(asked.may(None, *needed) for needed in NEEDED)
 
 
 def test_the_names_of_the_role_are_the_defaults() -> None:

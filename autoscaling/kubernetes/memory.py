@@ -24,6 +24,7 @@ KEY = "history.json.gz"
 # For the chart, beside it in plain JSON: the replicas that each model is to have. A change of a deployment resets Ray
 # Serve's number to that of the file, so that a `helm upgrade` writes these into it.
 TARGETS = "targets"
+NONE = "{}"
 # The API server takes objects of up to 1 MiB with everything in them, etcd of 1.5; base64 makes 4 bytes of 3.
 MOST_BYTES = 700_000
 # Beyond what a fleet's history unpacks to: not ours.
@@ -42,15 +43,16 @@ class ConfigMapMemory:
         self._api, self._every_s = api, settings.save_s
         self._collection = f"/api/v1/namespaces/{api.namespace}/configmaps"
         self._path = f"{self._collection}/{self.name}"
-        self._version: str | None = None  # that this leader read or wrote last; None: there is none
+        # Metadata that this leader read or wrote last; None: there is no ConfigMap.
+        self._head: dict[str, Any] | None = None
         self._saved: float | None = None  # by the controller's clock
-        self._targets = ""  # as they stand there
+        self._targets = NONE  # as they stand there
         self._said = ""
 
     def load(self, wall: float, clock: float) -> History:
         """The last leader's history on this process's clock; an empty one where there is none that can be read. Raises
         Unavailable where the API server does not answer: what it keeps must not be overwritten by less."""
-        self._saved, self._version, self._targets = clock, None, ""
+        self._saved, self._head, self._targets = clock, None, NONE
         try:
             found = self._api.get(self._path)
         except Refused as error:
@@ -59,10 +61,13 @@ class ConfigMapMemory:
             if not error.missing:
                 log.warning("history begins anew, and is not kept: %s", error)
             return History()
-        self._version = str(found["metadata"]["resourceVersion"])
-        self._targets = str((found.get("data") or {}).get(TARGETS, ""))
+        self._head = dict(found["metadata"])
+        self._targets = str((found.get("data") or {}).get(TARGETS, NONE))
+        written = (found.get("binaryData") or {}).get(KEY)
+        if written is None:  # as a chart makes it
+            return History()
         try:
-            packed = base64.b64decode((found.get("binaryData") or {})[KEY], validate=True)
+            packed = base64.b64decode(written, validate=True)
             return state_file.decoded(_unpacked(packed), f"ConfigMap {self.name}", wall, clock)
         except (LookupError, binascii.Error, zlib.error, ValueError) as error:
             log.warning("ConfigMap %s cannot be read, and history begins anew: %r", self.name, error)
@@ -76,32 +81,33 @@ class ConfigMapMemory:
         if not (now or due or wanted != self._targets):
             return
         try:
-            self._version = self._write(packed(history, wall, clock), wanted)
+            self._head = self._write(packed(history, wall, clock), wanted)
         except Refused as error:
             words = f"ConfigMap {self.name} cannot be written, another leader would know less: {error}"
             if words != self._said:
                 log.warning("%s", words)
             self._said = words
             if error.conflict or error.missing:
-                self._version = self._current()
+                self._head = self._current()
             return
         self._saved, self._said, self._targets = clock, "", wanted
 
-    def _write(self, data: bytes, wanted: str) -> str:
-        meta: dict[str, Any] = {"name": self.name, "namespace": self._api.namespace, "labels": LABELS}
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    def _write(self, data: bytes, wanted: str) -> dict[str, Any]:
+        """The ConfigMap's metadata as it is then. Labels and annotations of others stay: whose object it was, a chart's
+        for one, it is still. Raises Refused."""
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap"}
         body["binaryData"] = {KEY: base64.b64encode(data).decode()}
         body["data"] = {TARGETS: wanted}
-        if self._version is None:
-            told = self._api.create(self._collection, body)
+        if self._head is None:
+            head = {"name": self.name, "namespace": self._api.namespace, "labels": LABELS}
+            told = self._api.create(self._collection, {**body, "metadata": head})
         else:
-            meta["resourceVersion"] = self._version
-            told = self._api.replace(self._path, body)
-        return str(told["metadata"]["resourceVersion"])
+            told = self._api.replace(self._path, {**body, "metadata": self._head})
+        return dict(told["metadata"])
 
-    def _current(self) -> str | None:
+    def _current(self) -> dict[str, Any] | None:
         try:
-            return str(self._api.get(self._path)["metadata"]["resourceVersion"])
+            return dict(self._api.get(self._path)["metadata"])
         except Refused:
             return None
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.cluster import Cluster, Space
 from tests.support.kubernetes import Namespace
 from tests.support.programs import ADVICE, program
+from tests.support.releases import FILES, PLAYED, Release, Standing, prepare
 
 MISSED = (
     "NOT TESTED: the chart, leader election, history, permissions and events on a real API server. "
@@ -81,6 +82,15 @@ def monitored(cluster: Cluster) -> None:
         pytest.skip(MISSED_OPERATOR.format("monitors and rules of the chart", "the Prometheus operator's kinds"))
 
 
+@pytest.fixture(scope="session")
+def played(cluster: Cluster) -> None:
+    """A node that kwok plays: pods that are sent there are Running and Ready."""
+    if not cluster.get("nodes", "-l", "type=kwok"):
+        pytest.skip(
+            MISSED_OPERATOR.format("what needs pods that run", "a node with the label type=kwok (kwok.sigs.k8s.io)")
+        )
+
+
 @pytest.fixture
 def spaces(cluster: Cluster) -> Iterator[Callable[[], Space]]:
     """spaces(): a namespace of this test's own that enforces restricted pod security."""
@@ -99,3 +109,13 @@ def spaces(cluster: Cluster) -> Iterator[Callable[[], Space]]:
 def space(spaces: Callable[[], Space]) -> Space:
     """A namespace of this test's own that enforces restricted pod security."""
     return spaces()
+
+
+@pytest.fixture(scope="session", params=FILES, ids=lambda file: file.stem)
+def standing(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Standing]:
+    """A release of each values file, to look at: installed server-side, with the secrets that it says are there."""
+    space = cluster.space()
+    prepare(space, request.param)
+    release = Release(space)
+    yield Standing(request.param, release, release.install("--values", str(request.param), values=PLAYED))
+    space.delete()

@@ -159,6 +159,11 @@ class Space:
         asked = ["--dry-run=server", "--validate=strict"] if dry_run else []
         return self.kubectl("apply", *asked, "-f", "-", stdin=documents(objects))
 
+    def server_side(self, *objects: Object, manager: str) -> Answer:
+        """Applies objects server-side, as a field manager; a conflict with another is an error."""
+        asked = ("apply", "--server-side", "--field-manager", manager, "--validate=strict")
+        return self.kubectl(*asked, "-f", "-", stdin=documents(objects))
+
     def everything(self) -> dict[str, Object]:
         """All objects of the namespace that can be listed, by `resource/name`; without events and what each namespace
         has of its own."""

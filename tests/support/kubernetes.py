@@ -29,7 +29,7 @@ NAMES = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "r
 def documented() -> list[dict[str, Any]]:
     """The objects of the page's RBAC, as they stand there."""
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (block,) = [block for block in blocks if "kind: RoleBinding" in block]
+    (block,) = [one for one in blocks if "kind: RoleBinding" in one and "name: parlance-autoscaler" in one]
     return list(yaml.safe_load_all(block))
 
 

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from serve.chart.parts import Duration, Part, Placed, Port, Quantity, Resources, Verbatim
 
-
 # Addresses that are not the internet: private, shared and link-local ones, such as a cloud's metadata service.
 PRIVATE_IPV4 = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 PRIVATE_IPV6 = ("fc00::/7", "fe80::/10")

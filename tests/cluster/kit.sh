@@ -19,7 +19,11 @@ state=${KIT_STATE:-$PWD/.state/cluster}
 
 missing() {
   [ -x "$kit/up.sh" ] || echo "the kit: no $kit/up.sh (PARLANCE_CLUSTER_KIT says where it is)"
-  [ "$(id -u)" -eq 0 ] || echo "root: the kit makes namespaces, a veth and cgroups"
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "root: the kit makes namespaces, a veth and cgroups"
+  elif ! unshare --mount --pid --net --fork true 2>/dev/null; then
+    echo "the right to make namespaces (CAP_SYS_ADMIN), which this root lacks"
+  fi
   command -v apt-get >/dev/null || dpkg -s containerd >/dev/null 2>&1 ||
     echo "Debian's containerd, runc, containernetworking-plugins, nftables"
 }

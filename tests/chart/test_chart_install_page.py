@@ -63,32 +63,42 @@ def objects(rendered: Callable[..., list[Object]]) -> list[Object]:
     )
 
 
+@pytest.fixture(scope="module")
+def ran(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Every `parlance …` of the page, run in its order: what others read they write."""
+    done = {}
+    for command in install_page.commands():
+        # `parlance plan` alone is the command's name in a sentence.
+        if command.startswith("parlance ") and command not in {"parlance plan", "parlance keys list"}:
+            shell = f'set -o pipefail; parlance() {{ "{sys.executable}" -m serve.cli "$@"; }}; {command}'
+            done[command] = subprocess.run(
+                ["bash", "-c", shell], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+            )
+    return done
+
+
+def test_parlance_s_own_commands_run(ran: dict[str, subprocess.CompletedProcess[str]], folder: Path) -> None:
+    for words in ("fleet check", "keys add", "plan --fleet", "metrics render"):
+        assert any(words in command for command in ran)
+    for command, done in ran.items():
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert (folder / "web.key").read_text().startswith("pk-")
+    assert not (folder / "test.key").read_text().endswith("\n")
+
+
+@pytest.mark.usefixtures("ran")
 @pytest.mark.parametrize("words", install_page.helm("install", "upgrade", "template", "lint"), ids=shlex.join)
 def test_what_the_page_installs_renders(helm: Helm, folder: Path, words: list[str]) -> None:
-    arguments = [str(folder / word) if (folder / word).exists() else word for word in install_page.as_template(words)]
-    arguments = [re.sub(r"^fleet=(.*\.yaml)$", rf"fleet={folder}/\1", word) for word in arguments]
+    def here(word: str) -> str:
+        value, equals, file = word.rpartition("=")
+        return f"{value}{equals}{folder / file}" if (folder / file).exists() else word
+
+    arguments = [here(word) for word in install_page.as_template(words)]
     if "--api-versions" not in arguments:
         arguments += [word for kind in KINDS for word in ("--api-versions", kind)]
     answer = helm.run(*arguments)
     assert answer.returncode == 0, answer.stderr
     assert "kind: RayService" in answer.stdout
-
-
-def test_parlance_s_own_commands_run(folder: Path) -> None:
-    ours = [one for one in install_page.commands() if one.startswith("parlance ")]
-    assert any("fleet check" in one for one in ours)
-    assert any("keys add" in one for one in ours)
-    parlance = Path(sys.executable).with_name("parlance")
-    for command in ours:
-        if command == "parlance plan" or command == "parlance keys list":
-            continue  # named in a sentence: the whole command stands elsewhere
-        shell = f'set -o pipefail; parlance() {{ "{parlance}" "$@"; }}; {command}'
-        done = subprocess.run(
-            ["bash", "-c", shell], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-    assert (folder / "web.key").read_text().startswith("pk-")
-    assert not (folder / "test.key").read_text().endswith("\n")
 
 
 def _named(words: list[str]) -> list[tuple[str, str]]:
@@ -199,3 +209,18 @@ def test_objects_of_the_page_s_first_table_are_there(objects: list[Object]) -> N
         for kind in kinds.lower().split(", "):
             kind = {"persistentvolumeclaim": "pvc"}.get(kind, kind)
             assert (kind, name) in there | made, f"{kind} {name}"
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_links_lead_to_pages_and_to_their_sections() -> None:
+    links = re.findall(r"\]\(([^):#]*)(?:#([^)]+))?\)", install_page.TEXT)
+    assert len(links) > 25
+    for file, section in links:
+        page = install_page.PAGE.parent / file if file else install_page.PAGE
+        assert page.exists(), file
+        if section:
+            headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+            assert section in {_slug(heading) for heading in headings}, f"{file}#{section}"

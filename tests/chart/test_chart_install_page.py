@@ -19,11 +19,9 @@ from tests.support.helm import KINDS, Helm, Object
 
 pytestmark = pytest.mark.integration
 
-# What others than the chart put into the namespace: KubeRay, the autoscaler, and the reader by the page's own commands.
+# What others than the chart put there: KubeRay, and the reader by the page's own commands.
 OTHERS = {
     ("raycluster", ""),
-    ("lease", "parlance-autoscaler"),
-    ("configmap", "parlance-autoscaler-history"),
     ("pvc", "ledger"),
     ("namespace", "parlance"),
     ("namespace", "gpu-operator"),
@@ -204,11 +202,10 @@ def test_objects_of_the_page_s_first_table_are_there(objects: list[Object]) -> N
     there = _there(objects)
     rows = re.findall(r"^\| ((?:[A-Z]\w+(?:, )?)+) `([a-z-]+)` \|", install_page.TEXT, re.M)
     assert len(rows) >= 7
-    made = {("lease", "parlance-autoscaler"), ("configmap", "parlance-autoscaler-history")}
     for kinds, name in rows:
         for kind in kinds.lower().split(", "):
             kind = {"persistentvolumeclaim": "pvc"}.get(kind, kind)
-            assert (kind, name) in there | made, f"{kind} {name}"
+            assert (kind, name) in there, f"{kind} {name}"
 
 
 def _slug(heading: str) -> str:

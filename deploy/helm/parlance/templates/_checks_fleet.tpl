@@ -11,6 +11,10 @@
 {{- if not (kindIs "map" .root.Values.fleet) -}}
 {{- include "parlance.checkPart" (dict "out" .out "checks" $checks "part" $checks.schema "at" "fleet" "value" $fleet) -}}
 {{- end -}}
+{{- /* A section that is no mapping is a problem already, and nothing can be read from it. */}}
+{{- range $section := list "clusters" "aliases" "gateway" "routing" "slo" "autoscaling" -}}
+{{- if not (kindIs "map" (get $fleet $section)) -}}{{- $_ := unset $fleet $section -}}{{- end -}}
+{{- end -}}
 {{- $entries := list -}}
 {{- range $index, $entry := (ternary $fleet.models list (kindIs "slice" $fleet.models)) -}}
 {{- $at := printf "fleet.models[%d]" $index -}}

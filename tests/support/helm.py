@@ -79,7 +79,7 @@ class Helm:
         """`helm ARGS`, whatever it answers: output and errors are apart."""
         command = [str(self.path), *args]
         return subprocess.run(
-            command, env=self._environment | environment, capture_output=True, text=True, timeout=120, check=False
+            command, env=self._environment | environment, capture_output=True, text=True, timeout=500, check=False
         )
 
     @cached_property

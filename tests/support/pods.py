@@ -1,63 +1,68 @@
-"""What tests read of a rendered workload: its pod, its container, and what restricted pod security asks of both."""
+"""The pods that a rendered chart leads to, as ends of connections, and those around them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.support.helm import Object, named
+from tests.support.reach import End
 
-DOWN = ("Deployment", "StatefulSet", "DaemonSet", "Job")
-ALLOWED_VOLUMES = {"configMap", "emptyDir", "projected", "secret", "downwardAPI", "persistentVolumeClaim", "ephemeral"}
+Object = dict[str, Any]
+
+# What KubeRay writes on pods beside their template's labels (seen with 1.6.0); `ray.io/cluster` has a random part.
+KUBERAY = {"app.kubernetes.io/created-by": "kuberay-operator", "ray.io/is-ray-node": "yes"}
 
 
-def pod(objects: Iterable[Object], name: str, kind: str = "Deployment") -> Object:
-    """The pod template of a workload."""
-    found: Object = named(objects, kind, name)["spec"]["template"]
+def release(objects: Iterable[Object]) -> dict[str, End]:
+    """One pod of each kind by a short name: gateway, autoscaler, prometheus, test, head and worker of each cluster."""
+    found: dict[str, End] = {}
+    for number, (name, namespace, template) in enumerate(_templates(objects)):
+        labels = template["metadata"]["labels"]
+        containers = template["spec"]["containers"]
+        named = {port["name"]: port["containerPort"] for one in containers for port in one.get("ports", ())}
+        found.setdefault(name, _pod(name, f"10.20.0.{number + 1}", namespace, labels, named))
     return found
 
 
-def container(objects: Iterable[Object], name: str) -> Object:
-    """The only container of a Deployment's pod."""
-    (one,) = pod(objects, name)["spec"]["containers"]
-    found: Object = one
-    return found
-
-
-def templates(objects: Iterable[Object]) -> dict[str, Any]:
-    """By `Kind/name`, what makes pods anew when it changes: pod templates, and of a RayService all of it, for
-    replicas restart with their applications."""
-    out = {}
+def _templates(objects: Iterable[Object]) -> Iterator[tuple[str, str, Object]]:
     for one in objects:
-        key = f"{one['kind']}/{one['metadata']['name']}"
-        if one["kind"] in DOWN:
-            out[key] = one["spec"]["template"]
+        space = one["metadata"].get("namespace", "default")
+        if one["kind"] == "Deployment":
+            yield one["metadata"]["labels"]["app.kubernetes.io/component"], space, one["spec"]["template"]
+        elif one["kind"] == "Pod":
+            yield "test", space, one
         elif one["kind"] == "RayService":
-            out[key] = one["spec"]
-    return out
+            config = one["spec"]["rayClusterConfig"]
+            yield from _ray("head", space, "headgroup", config["headGroupSpec"]["template"])
+            for group in config["workerGroupSpecs"]:
+                yield from _ray("worker", space, group["groupName"], group["template"])
 
 
-def rolled(before: Iterable[Object], after: Iterable[Object]) -> set[str]:
-    """What a change between two renders makes anew."""
-    old, new = templates(before), templates(after)
-    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+def _ray(kind: str, space: str, group: str, template: Object) -> Iterator[tuple[str, str, Object]]:
+    own = template["metadata"]["labels"]
+    labels = KUBERAY | own | {"ray.io/node-type": kind, "ray.io/group": group, "ray.io/cluster": "a-random-name"}
+    yield f"{kind} {own['parlance.dev/cluster']}", space, template | {"metadata": {"labels": labels}}
 
 
-def unrestricted(template: Object) -> list[str]:
-    """What restricted pod security, with a read-only root beside it, has to object to in a pod template."""
-    spec = template["spec"]
-    own = spec.get("securityContext", {})
-    wrong = [f"{key} is set" for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
-    wrong += [] if own.get("runAsNonRoot") is True else ["the pod may run as root"]
-    wrong += [] if own.get("seccompProfile", {}).get("type") == "RuntimeDefault" else ["no seccomp profile"]
-    wrong += [f"volume {volume['name']}" for volume in spec.get("volumes", ()) if not ALLOWED_VOLUMES & volume.keys()]
-    for one in [*spec["containers"], *spec.get("initContainers", ())]:
-        context = one.get("securityContext", {})
-        asked = {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        wrong += [f"{one['name']}: {key}" for key, value in asked.items() if context.get(key) != value]
-        wrong += [f"{one['name']}: a port of the node" for port in one.get("ports", ()) if "hostPort" in port]
-    return wrong
+def around(namespace: str) -> dict[str, End]:
+    """What is there beside a release in `namespace`."""
+    return {
+        end.name: end
+        for end in (
+            _pod("foreign pod, same namespace", "10.20.1.1", namespace, {"app": "notebook"}),
+            _pod("foreign pod, elsewhere", "10.20.1.2", "apps", {"app": "web"}),
+            _pod("monitoring", "10.20.1.3", "monitoring", {"app.kubernetes.io/name": "prometheus"}),
+            _pod("KubeRay", "10.20.1.4", "kuberay-system", {"app.kubernetes.io/name": "kuberay-operator"}),
+            _pod("operations", "10.20.1.5", "operations", {"app": "console"}),
+            _pod("ingress", "10.20.1.6", "ingress-nginx", {"app.kubernetes.io/name": "ingress-nginx"}),
+            _pod("DNS", "10.20.1.7", "kube-system", {"k8s-app": "kube-dns"}),
+            _pod("Redis", "10.20.1.8", "redis", {"app": "redis"}),
+            End("API server", "10.0.0.10"),
+            End("metadata service", "169.254.169.254"),
+            End("internet", "203.0.113.7"),
+        )
+    }
+
+
+def _pod(name: str, address: str, namespace: str, labels: dict[str, str], named: dict[str, int] | None = None) -> End:
+    return End(name, address, namespace, labels, {"kubernetes.io/metadata.name": namespace}, named or {})

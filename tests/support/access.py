@@ -72,6 +72,25 @@ class Account:
         return wrong
 
 
+def granted_to(asking: Api, namespace: str) -> set[Right]:
+    """All that who asks may do in a namespace by the authoriser's rules, of one question; wildcards as they stand."""
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    told = asking.create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body)["status"]
+    assert not told.get("incomplete"), f"an authoriser that cannot list its rules: {told.get('evaluationError')}"
+    return {
+        (group, resource, name, verb)
+        for rule in told["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames") or (None,)
+        for verb in rule["verbs"]
+    }
+
+
 def resources(admin: Api) -> Iterator[tuple[str, str, bool]]:
     """Group, resource and whether it is namespaced: all that the API server has, and KubeRay's in any case."""
     seen = {("ray.io", "rayservices"), ("ray.io", "rayclusters")}

@@ -24,6 +24,7 @@ Rendered = Callable[..., list[Object]]
 VALUES = [None, *sorted(CHART.glob("values-*.yaml"))]
 EXAMPLES = sorted(LAPTOP.parent.glob("*.yaml"))
 LLAMA = "llama-3.3-70b-instruct"
+KIND = "engines.weights.kind="
 TOKEN = "engines.hub.token.existingSecret=hub"
 
 
@@ -254,7 +255,7 @@ def test_the_hubs_token_is_known_to_the_fetch_only(rendered: Rendered, default: 
 
 def test_a_fetch_that_may_not_download_gets_no_token(rendered: Rendered) -> None:
     service = only(
-        rendered(sets=[TOKEN, "engines.weights.download=false", "engines.weights.kind=persistentVolumeClaim"])
+        rendered(sets=[TOKEN, "engines.weights.download=false", f"{KIND}persistentVolumeClaim"])
     )
     for group, template in pods(service):
         if group:
@@ -367,18 +368,17 @@ def weights(objects: list[Object]) -> Object:
 
 def test_weights_lie_where_the_values_say(rendered: Rendered, default: list[Object]) -> None:
     assert weights(default) == {"name": "weights", "emptyDir": {"sizeLimit": "500Gi"}}
-    kind = "engines.weights.kind="
-    made = rendered(sets=[f"{kind}persistentVolumeClaim"])
+    made = rendered(sets=[f"{KIND}persistentVolumeClaim"])
     assert weights(made) == {"name": "weights", "persistentVolumeClaim": {"claimName": "parlance-weights"}}
     claim = named(made, "PersistentVolumeClaim")
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert claim["spec"] == {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "500Gi"}}}
-    loose = rendered(sets=[f"{kind}persistentVolumeClaim", "engines.weights.keep=false"])
+    loose = rendered(sets=[f"{KIND}persistentVolumeClaim", "engines.weights.keep=false"])
     assert "annotations" not in named(loose, "PersistentVolumeClaim")["metadata"]
-    given = rendered(sets=[f"{kind}persistentVolumeClaim", "engines.weights.existingClaim=mine"])
+    given = rendered(sets=[f"{KIND}persistentVolumeClaim", "engines.weights.existingClaim=mine"])
     assert weights(given)["persistentVolumeClaim"] == {"claimName": "mine"}
     assert not [one for one in given if one["kind"] == "PersistentVolumeClaim"]
-    node = rendered(sets=[f"{kind}hostPath", "engines.weights.hostPath=/data/weights"])
+    node = rendered(sets=[f"{KIND}hostPath", "engines.weights.hostPath=/data/weights"])
     assert weights(node)["hostPath"] == {"path": "/data/weights", "type": "DirectoryOrCreate"}
 
 

@@ -82,9 +82,11 @@ def test_what_kuberay_adds_is_what_the_chart_counts_on(standing: Standing) -> No
         assert len(mounts) == len(set(mounts))
 
 
-def history(targets: Any) -> Object:
-    """What the autoscaler keeps, as far as the chart reads it."""
-    meta = {"name": "parlance-autoscaler-history"}
+def history(space: Space, targets: Any) -> Object:
+    """What the autoscaler keeps, as far as the chart reads it, in the release's object."""
+    owner = {"meta.helm.sh/release-name": "parlance", "meta.helm.sh/release-namespace": space.name}
+    labels = {"app.kubernetes.io/managed-by": "Helm"}
+    meta = {"name": "parlance-autoscaler-history", "labels": labels, "annotations": owner}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"targets": targets}}
 
 
@@ -104,7 +106,7 @@ def test_an_upgrade_keeps_what_the_autoscaler_asked_for(space: Space) -> None:
     release = Release(space)
     before = replicas(release.rendered(values=VALUES))
     assert (before[SUZUME], before[GEMMA], before[LLAMA]) == ((2, 2), (2, 2), (1, 1))
-    space.apply(history(json.dumps({SUZUME: 3, GEMMA: 9, LLAMA: 0, "gone": 5})))
+    space.apply(history(space, json.dumps({SUZUME: 3, GEMMA: 9, LLAMA: 0, "gone": 5})))
     after = replicas(release.rendered(values=VALUES))
     assert after[SUZUME] == (3, 3)
     assert after[GEMMA] == (4, 4), "no more than the fleet's max"
@@ -113,18 +115,18 @@ def test_an_upgrade_keeps_what_the_autoscaler_asked_for(space: Space) -> None:
 
 
 def test_a_model_that_sleeps_has_no_pod_and_the_least_that_serve_takes(space: Space) -> None:
-    space.apply(history(json.dumps({SUZUME: 0})))
+    space.apply(history(space, json.dumps({SUZUME: 0})))
     assert replicas(Release(space).rendered(values=VALUES))[SUZUME] == (1, 0)
 
 
 @pytest.mark.parametrize("targets", ["", "{}", "[]", "no JSON", '{"suzume-llama-3-8b-multilingual": "3"}'])
 def test_targets_that_cannot_be_read_are_none(space: Space, targets: str) -> None:
-    space.apply(history(targets))
+    space.apply(history(space, targets))
     assert replicas(Release(space).rendered(values=VALUES))[SUZUME] == (2, 2)
 
 
 def test_without_the_autoscaler_its_last_word_is_not_heard(space: Space) -> None:
-    space.apply(history(json.dumps({SUZUME: 3})))
+    space.apply(history(space, json.dumps({SUZUME: 3})))
     off = {**VALUES, "autoscaler": {"enabled": False}}
     assert replicas(Release(space).rendered(values=off))[SUZUME] == (2, 2)
 

@@ -108,3 +108,21 @@ def test_what_could_not_be_written_is_tried_again() -> None:
     assert server.targets == {"gemma": 1}
     kept.save(history(gemma=2), 2.0, 3.0, now=False)
     assert server.targets == {"gemma": 2}
+
+
+def test_a_releases_own_words_on_the_object_stay() -> None:
+    """Helm made it: without its annotation the object would be nobody's."""
+    server = Server()
+    owner = {"meta.helm.sh/release-name": "parlance"}
+    labels = {"app.kubernetes.io/managed-by": "Helm"}
+    server._keep({"metadata": {"name": "x", "labels": labels, "annotations": owner}})
+    kept = memory(server)
+    kept.save(history(gemma=1), 0.0, 1.0, now=True)
+    assert server.kept is not None
+    assert server.kept["metadata"]["annotations"] == owner
+    assert server.kept["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+    server._keep({**server.kept, "metadata": {"name": "x", "annotations": {**owner, "by": "another"}}})
+    kept.save(history(gemma=2), 1.0, 2.0, now=False)  # meets the other's version
+    kept.save(history(gemma=2), 2.0, 3.0, now=False)
+    assert server.kept["metadata"]["annotations"] == {**owner, "by": "another"}
+    assert server.targets == {"gemma": 2}

@@ -65,10 +65,12 @@
 {{- define "parlance.targets" -}}
 {{- $found := dict -}}
 {{- if .Values.autoscaler.enabled -}}
-{{- $name := printf "%s-autoscaler-history" (include "parlance.fullname" .) -}}
-{{- $found = default dict (lookup "v1" "ConfigMap" .Release.Namespace $name).data -}}
+{{- $own := default dict (default dict (include "parlance.fleet" . | fromJson).autoscaling).kubernetes | default dict -}}
+{{- $name := default (printf "%s-autoscaler-history" (include "parlance.fullname" .)) $own.config_map -}}
+{{- $found = default dict (lookup "v1" "ConfigMap" (default .Release.Namespace $own.namespace) $name).data -}}
 {{- end -}}
-{{- default "{}" $found.targets -}}
+{{- $targets := default "{}" $found.targets | fromJson -}}
+{{- ternary dict $targets (hasKey $targets "Error") | toJson -}}
 {{- end -}}
 
 {{/* A model's replicas: what runs by the autoscaler's last word, within the fleet's bounds; else `replicas.initial`.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from serve.chart.parts import Name, Part, Placed, Quantity, Resources, SecretKey, Verbatim
+from serve.chart.parts import Name, Part, Placed, Quantity, Resources, SecretKey, Url, Verbatim
 
 
 class Head(Placed):
@@ -73,7 +73,7 @@ class Hub(Part):
         default=SecretKey(key="token"),
         description="A Secret with the hub's token (HF_TOKEN), for gated weights: Llama, Gemma, EuroLLM.",
     )
-    endpoint: str = Field(default="", description="HF_ENDPOINT: a mirror's URL. Empty: the hub's own.")
+    endpoint: Url = Field(default="", description="HF_ENDPOINT: a mirror's URL. Empty: the hub's own.")
 
 
 class Token(Part):
@@ -106,7 +106,9 @@ class RayAutoscaler(Part):
 class Engines(Part):
     """Ray Serve with vLLM."""
 
-    ray_version: str = Field(default="2.60.0", description="The image's Ray, for KubeRay.")
+    ray_version: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")] = Field(
+        default="2.60.0", description="The image's Ray, for KubeRay."
+    )
     upgrade: Literal["None", "NewCluster"] = Field(
         default="None",
         description="When pods of Ray change (image, resources): NewCluster starts a second cluster and switches, with "

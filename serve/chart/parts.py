@@ -11,11 +11,14 @@ from pydantic.alias_generators import to_camel
 Label = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
 Name = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
-Amount = Quantity | Annotated[int, Field(ge=0)]
 Digest = Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 # As Prometheus writes them.
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d|w|y)$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")]
+Share = Annotated[str, StringConstraints(pattern=r"^(100|[0-9]{1,2})%$")]
+Count = Annotated[int, Field(ge=0)]
+Amount = Quantity | Count
 # Passed on to Kubernetes as it stands; the API server says what is wrong with it.
 Verbatim = dict[str, Any]
 
@@ -65,7 +68,7 @@ class Disruption(Part):
     """A PodDisruptionBudget: how many pods a drain of nodes may take at once."""
 
     enabled: bool = Field(default=True, description="Whether there is one. None is made for a single pod.")
-    max_unavailable: int | str = Field(default=1, description="A number, or a share: 25%.")
+    max_unavailable: Count | Share = Field(default=1, description="A number, or a share: 25%.")
 
 
 class Placed(Part):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from serve.chart.defaults import Field, about, by_name, fields
-from serve.chart.parts import Digest, Duration, Label, Name, Part, Quantity
+from serve.chart.parts import Digest, Duration, Label, Name, Part, Quantity, Share, Url
 from serve.chart.values import Values
 from serve.fleet.schema import between_marks
 
@@ -23,6 +23,8 @@ _WORDS: Final = {
         (Quantity, "quantity"),
         (Duration, "duration"),
         (Digest, "digest"),
+        (Share, "share"),
+        (Url, "URL"),
     )
 }
 _TYPES: Final = {

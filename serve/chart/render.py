@@ -1,4 +1,4 @@
-"""The chart's generated files: schema, `values.yaml`, facts, and the reference of docs/values.md."""
+"""Every generated file of the chart, and the reference of docs/values.md, by its path."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ def schema() -> Schema:
     selectors["additionalProperties"] = False
     # Helm gives it to every chart.
     properties["global"] = {"type": "object", "description": "Helm's own, for charts of charts; not used."}
+    values, definitions = (_with_known_keys(part, definitions) for part in (values, definitions))
     definitions |= _nullable(values, definitions)
     used = {name: part for name, part in definitions.items() if name in set(_references([values, definitions]))}
     found: Schema = _referring({"$schema": DRAFT, **values, "definitions": used}, "#/$defs/", "#/definitions/")
@@ -125,6 +126,20 @@ def _one_type(part: Schema) -> Schema:
 def _if_text(then: Schema) -> Schema:
     """What is asked of text alone. An enum with null in it would be told as "one of 'fp8', <nil>"."""
     return {"if": {"type": "string"}, "then": then}
+
+
+def _with_known_keys(part: Any, definitions: Mapping[str, Schema]) -> Any:
+    """With `properties` in place of `propertyNames`, of which Helm does not say where the wrong name stands."""
+    if isinstance(part, list):
+        return [_with_known_keys(one, definitions) for one in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _with_known_keys(value, definitions) for key, value in part.items()}
+    if isinstance(names := found.pop("propertyNames", None), dict):
+        names = definitions[names["$ref"].rpartition("/")[2]] if "$ref" in names else names
+        known = [names["const"]] if "const" in names else names["enum"]
+        found |= {"properties": dict.fromkeys(known, found["additionalProperties"]), "additionalProperties": False}
+    return found
 
 
 def _referring(part: Any, to: str, instead: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -57,7 +57,7 @@ class Values(Part):
     fullname_override: Label = Field(default="", description="In place of release and chart in names of objects.")
     common_labels: dict[str, str] = Field(default={}, description="Further labels of every object and pod.")
     common_annotations: dict[str, str] = Field(default={}, description="Annotations of every object.")
-    image_pull_secrets: list[dict[str, Name]] = Field(
+    image_pull_secrets: list[dict[Literal["name"], Name]] = Field(
         default=[], description="Secrets for registries, for all pods: `- name: registry`."
     )
     images: Images = Images()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from serve.chart.parts import Duration, Part, Placed, Port, Quantity, Resources, Verbatim
+from serve.chart.parts import Duration, Part, Placed, Port, Quantity, Resources, Url, Verbatim
 
 # Addresses that are not the internet: private, shared and link-local ones, such as a cloud's metadata service.
 PRIVATE_IPV4 = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
@@ -14,7 +14,7 @@ PRIVATE_IPV6 = ("fc00::/7", "fe80::/10")
 class Prometheus(Placed):
     """What the autoscaler asks about load."""
 
-    url: str = Field(
+    url: Url = Field(
         default="",
         description="One that scrapes these pods (`monitoring.monitors`). Empty: the chart runs a small one.",
     )

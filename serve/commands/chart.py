@@ -23,10 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs one action."""
     stale = False
+    if not args.page.is_file():
+        raise LocalError(f"--page {args.page}: there is no such file; it must have marks for the reference")
     try:
         files = rendered(args.chart, args.page)
-    except (OSError, ValueError) as error:
-        raise LocalError(f"--page {args.page}: {getattr(error, 'strerror', None) or error}") from error
+    except ValueError as error:
+        raise LocalError(f"--page {args.page}: {error}") from error
     for path, text in files.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue

@@ -109,7 +109,9 @@ def test_check_names_what_is_out_of_date_and_render_mends_it(
         assert (chart / file).read_text(encoding="utf-8") == (CHART / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("text", "said"), [("# Values\n", "has no <!-- reference -->"), (None, "No such file")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("# Values\n", "has no <!-- reference -->"), (None, "there is no such file")]
+)
 def test_a_page_that_cannot_be_written_is_told(
     text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,9 +49,10 @@ FILLED_IN: tuple[Place, ...] = (
     *(("autoscaling", "kubernetes", name) for name in ("namespace", "lease", "config_map")),
     ("evidence",),
 )
-# Left to the loader, whose sentence stands in the pod's log: facts of a card that contradict each other, windows of
-# hundreds of rounds, and what others' RayServices are called.
-LOADERS_OWN: tuple[str, ...] = ("card", "price", "quality", "interval_s", "so short that", "rayservice")
+# Left to the loader, whose sentence stands in the pod's log: facts of a card that contradict each other or fit no GPU, a
+# price that does, what RayServices of others are called, and windows of thousands of rounds.
+LOADERS_OWN = ("card", "price", "rayservice")
+ROUNDS = "is so short that"
 
 BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((DATA / "broken_fleets.yaml").read_text(encoding="utf-8"))
 

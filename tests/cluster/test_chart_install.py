@@ -32,8 +32,7 @@ def test_every_values_file_is_taken_without_a_warning(standing: Standing) -> Non
         "ServiceAccount",
         "NetworkPolicy",
     }
-    assert release.space.apply(*manifest, dry_run=True).warnings == []
-    assert release.space.server_side(*manifest, manager="helm").warnings == []
+    assert release.space.server_side(*release.applied(), manager="helm").warnings == []
     assert written(objects, release.live()) == set()
 
 

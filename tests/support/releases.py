@@ -68,6 +68,14 @@ class Release:
         """The objects that the release is made of, as rendered."""
         return list(parsed(self.space.helm("get", "manifest", self.name).out))
 
+    def applied(self) -> list[Object]:
+        """The manifest as helm sends it: with the annotations by which it knows its own."""
+        own = {"meta.helm.sh/release-name": self.name, "meta.helm.sh/release-namespace": self.space.name}
+        objects = self.manifest()
+        for one in objects:
+            one["metadata"]["annotations"] = {**one["metadata"].get("annotations", {}), **own}
+        return objects
+
     def hooks(self) -> list[Object]:
         """Objects of its hooks."""
         return list(parsed(self.space.helm("get", "hooks", self.name).out))

@@ -49,8 +49,8 @@ FILLED_IN: tuple[Place, ...] = (
     *(("autoscaling", "kubernetes", name) for name in ("namespace", "lease", "config_map")),
     ("evidence",),
 )
-# Left to the loader, whose sentence stands in the pod's log: facts of a card that contradict each other or fit no GPU, a
-# price that does, what RayServices of others are called, and windows of thousands of rounds.
+# Left to the loader, whose sentence stands in the pod's log: a card's facts that contradict each other or fit no GPU, a
+# price that does, what RayServices of others are called, windows of thousands of rounds.
 LOADERS_OWN = ("card", "price", "rayservice")
 ROUNDS = "is so short that"
 

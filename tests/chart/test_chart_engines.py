@@ -254,9 +254,7 @@ def test_the_hubs_token_is_known_to_the_fetch_only(rendered: Rendered, default: 
 
 
 def test_a_fetch_that_may_not_download_gets_no_token(rendered: Rendered) -> None:
-    service = only(
-        rendered(sets=[TOKEN, "engines.weights.download=false", f"{KIND}persistentVolumeClaim"])
-    )
+    service = only(rendered(sets=[TOKEN, "engines.weights.download=false", f"{KIND}persistentVolumeClaim"]))
     for group, template in pods(service):
         if group:
             assert "--no-download" in template["spec"]["initContainers"][0]["command"]

@@ -209,9 +209,7 @@ def test_prometheus_of_the_values_is_reached_on_its_port(rendered: Rendered) -> 
     assert not found.may("autoscaler", "internet", 9090)
 
 
-@pytest.mark.parametrize(
-    ("address", "port"), [("redis://redis.redis.svc:6380", 6380), ("rediss://redis", 6379), ("redis://r:7000/2", 7000)]
-)
+@pytest.mark.parametrize(("address", "port"), [("redis://redis.redis.svc:6380", 6380), ("rediss://redis", 6379)])
 def test_redis_is_for_heads_and_kuberays_clean_up(rendered: Rendered, address: str, port: int) -> None:
     redis = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "redis"}}}]
     values = {

@@ -122,7 +122,14 @@ def test_labels_that_the_operator_adds_are_nobodys_metric_labels(objects: list[O
     for monitor in (one for one in objects if one["kind"] == "PodMonitor"):
         for endpoint in monitor["spec"]["podMetricsEndpoints"]:
             assert {"regex": "container|endpoint", "action": "labeldrop"} in endpoint["relabelings"]
-    for metric in (*metrics.GATEWAY, *autoscaler_metrics.AUTOSCALER, *foreign.ALL):
+    for metric in (
+        *metrics.GATEWAY,
+        *autoscaler_metrics.AUTOSCALER,
+        *foreign.VLLM,
+        *foreign.SERVE,
+        *foreign.NODE,
+        *foreign.HAPROXY,
+    ):
         assert not {"pod", "namespace", "container", "endpoint"} & set(metric.labels), metric.name
 
 

@@ -226,7 +226,7 @@ def test_redis_is_for_heads_and_kuberays_clean_up(rendered: Rendered, address: s
 
 def test_weights_that_are_there_close_the_internet(rendered: Rendered) -> None:
     assert world(rendered()).may("worker main", "internet", 443)
-    closed = world(rendered({"engines": {"weights": {"download": False}}}))
+    closed = world(rendered({"engines": {"weights": {"kind": "persistentVolumeClaim", "download": False}}}))
     assert not closed.may("worker main", "internet", 443)
 
 

@@ -14,7 +14,7 @@ from serve.fleet.loader import resolve
 from tests.support.autoscaler import AutoscalerProcess
 from tests.support.helm import Object, named
 from tests.support.kubernetes import documented
-from tests.support.pods import container, pod, unrestricted
+from tests.support.workloads import container, pod, unrestricted
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from serve.fleet.loader import resolve
 from serve.gateway.auth import KeyRefused, Keyring, KeysFile, load_keys
 from tests.support.gateway import GatewayProcess
 from tests.support.helm import Object, named
-from tests.support.pods import container, pod, rolled, unrestricted
+from tests.support.workloads import container, pod, rolled, unrestricted
 
 pytestmark = pytest.mark.integration
 

@@ -49,6 +49,19 @@ class Change:
     least: int | None = None
     replicas: int | None = None
     doomed: tuple[str, ...] | None = None
+    most: int | None = None
+
+
+def ceiling(group: Group, base: int) -> int:
+    """The group's `maxReplicas` as the RayService describes it (`base`), and never fewer than it has already: KubeRay
+    would delete the others at once, whatever runs on them."""
+    return max(base, group.replicas)
+
+
+def left(found: Mapping[str, Group], described: Collection[str]) -> list[Group]:
+    """Groups of the running cluster that the RayService has no more, and that keep pods all the same: KubeRay takes a
+    group away with the cluster only."""
+    return [group for name, group in found.items() if described and name not in described and group.least > 0]
 
 
 def per_pod(need: Need, group: Group) -> int:

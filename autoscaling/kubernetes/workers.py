@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from autoscaling.kubernetes.api import Api, Refused
-from autoscaling.kubernetes.groups import Change, Group, Need, fixed, floored
+from autoscaling.kubernetes.groups import Change, Group, Need, ceiling, fixed, floored, left
 from autoscaling.kubernetes.rayservice import RAY, Active, groups
 from autoscaling.ray_serve import Failed
 
@@ -21,9 +22,9 @@ def follow(
     """Patches the worker groups of the active cluster; what was changed, in sentences.
 
     `needs` are by group; `used` names pods and addresses where a Serve replica is; `base` are the groups as the
-    RayService describes them: their `minReplicas` is what a floor goes back to. The RayCluster is patched and not the
-    RayService, because KubeRay carries no replica counts from the one to the other, and a RayService in git stays as it
-    was written. Raises Failed.
+    RayService describes them: a floor goes back to their `minReplicas`, and their `maxReplicas` is carried over. The
+    RayCluster is patched and not the RayService, because KubeRay carries no replica counts from the one to the
+    other, and a RayService in git stays as it was written. Raises Failed.
     """
     said: list[str] = []
     operations: list[dict[str, Any]] = []
@@ -39,13 +40,20 @@ def follow(
                 raise Failed(
                     f"worker group {name} has replicas of {group.hosts} pods each: only single pods are scaled"
                 )
-            least = base[name].least if name in base else group.least
+            own = base.get(name, group)
+            most = ceiling(group, own.most)
+            bounded = replace(group, most=most)
             if active.scales_itself:
-                change = floored(group, least, wanted)
+                change = floored(bounded, own.least, wanted)
             else:
-                change = fixed(group, least, wanted, *_pods(api, active, name, used))
+                change = fixed(bounded, own.least, wanted, *_pods(api, active, name, used))
+            if most != group.most:
+                change = replace(change, most=most)
             operations += _operations(group, change)
             said += _words(active, group, change)
+        for group in left(found, base) if active.scales_itself else ():
+            operations += _operations(group, Change(least=0))
+            said.append(f"{active.name}: worker group {group.name} keeps no pods: the RayService has it no more")
         if operations:
             meta = active.cluster["metadata"]
             path = f"{RAY}/{meta['namespace']}/rayclusters/{active.name}"
@@ -64,6 +72,8 @@ def follow(
 def _operations(group: Group, change: Change) -> list[dict[str, Any]]:
     path = f"/spec/workerGroupSpecs/{group.index}"
     out: list[dict[str, Any]] = []
+    if change.most is not None:
+        out.append({"op": "add", "path": f"{path}/maxReplicas", "value": change.most})
     if change.least is not None:
         out.append({"op": "add", "path": f"{path}/minReplicas", "value": change.least})
     if change.replicas is not None:
@@ -75,6 +85,8 @@ def _operations(group: Group, change: Change) -> list[dict[str, Any]]:
 
 def _words(active: Active, group: Group, change: Change) -> list[str]:
     out = []
+    if change.most is not None:
+        out.append(f"{active.name}: worker group {group.name} may have {change.most} pods (before: {group.most})")
     if change.least is not None:
         out.append(
             f"{active.name}: worker group {group.name} keeps at least {change.least} pods (before: {group.least})"

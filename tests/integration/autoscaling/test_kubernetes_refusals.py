@@ -214,6 +214,40 @@ def test_a_floor_is_patched_with_the_version_that_was_read(server: ApiServer) ->
     )
 
 
+def changed(server: ApiServer, **words: int) -> Active:
+    """The cluster as it runs, and its RayService as it was edited since."""
+    service = described(server)
+    server.objects[f"{RAYS}/rayservices/hello"]["spec"]["rayClusterConfig"]["workerGroupSpecs"][0].update(words)
+    return service.active()
+
+
+@pytest.mark.parametrize(("most", "carried"), [(9, 9), (2, 2), (0, 1)])
+def test_the_rayservice_s_most_reaches_the_running_cluster(server: ApiServer, most: int, carried: int) -> None:
+    """Down to what runs, and no further: KubeRay would delete pods whatever is on them."""
+    wanted = [Need("m", 8, 8, 1, 0, settled=False)]
+    said = follow(server, changed(server, maxReplicas=most), {"small": wanted})
+    assert said == [f"hello-x: worker group small may have {carried} pods (before: 5)"]
+    assert server.asked[-1][2][1:] == [{"op": "add", "path": "/spec/workerGroupSpecs/0/maxReplicas", "value": carried}]
+
+
+def test_pods_are_asked_for_up_to_the_new_most_at_once(server: ApiServer) -> None:
+    wanted = [Need("m", 8, 1, 1, 0, settled=False)]
+    said = follow(server, changed(server, maxReplicas=7), {"small": wanted})
+    assert said == [
+        "hello-x: worker group small may have 7 pods (before: 5)",
+        "hello-x: worker group small keeps at least 7 pods (before: 1)",
+    ]
+
+
+def test_a_group_that_the_rayservice_has_no_more_keeps_no_pods(server: ApiServer) -> None:
+    cluster = ray_cluster()
+    gone = {**cluster["spec"]["workerGroupSpecs"][0], "groupName": "gone", "minReplicas": 2}
+    cluster["spec"]["workerGroupSpecs"].append(gone)
+    said = follow(server, described(server, cluster).active(), {"small": [Need("m", 1, 1, 1, 0, settled=True)]})
+    assert said == ["hello-x: worker group gone keeps no pods: the RayService has it no more"]
+    assert server.asked[-1][2][1:] == [{"op": "add", "path": "/spec/workerGroupSpecs/1/minReplicas", "value": 0}]
+
+
 @pytest.mark.parametrize("status", [409, 422])
 def test_a_cluster_that_another_changed_is_looked_at_again(server: ApiServer, status: int) -> None:
     active = described(server).active()

@@ -38,8 +38,11 @@ down: ## Ends everything that `make up` started.
 status: ## What runs.
 	@$(BIN)/parlance status
 
+# What starts no engine runs on all cores, file by file; the rest needs them for itself. 5: nothing was selected.
+APART := tests/unit tests/chart
 test: setup ## Everything that needs no GPU.
-	@$(BIN)/python -m pytest -m "not gpu and not cluster_full" $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(APART) $(PYTEST) || test $$? -eq 5
+	@$(BIN)/python -m pytest -m "not gpu and not cluster_full" $(APART:%=--ignore=%) $(PYTEST) || test $$? -eq 5
 
 test-unit: setup ## Seconds: no network, no Ray, no vLLM.
 	@$(BIN)/python -m pytest -m unit $(PYTEST)

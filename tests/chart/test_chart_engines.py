@@ -205,7 +205,7 @@ def test_upgrades_take_no_second_cluster_unless_asked_for(rendered: Rendered, de
 def test_ray_asks_for_a_token_and_scales_itself(objects: list[Object]) -> None:
     for service in services(objects).values():
         config = service["spec"]["rayClusterConfig"]
-        assert config["authOptions"] == {"mode": "token"}
+        assert config["authOptions"]["mode"] == "token"
         assert config["enableInTreeAutoscaling"] is True
         assert config["autoscalerOptions"]["version"] == "v2"
 

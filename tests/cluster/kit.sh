@@ -3,6 +3,7 @@
 # simulated GPUs and one that only kwok plays, KubeRay's operator, and the kinds of the Prometheus operator.
 #
 #   kit.sh check   what is missing to bring one up here; ends with 1 if something is
+#   kit.sh unpack  only its programs and small images, where the kit is: helm-unittest is one of them
 #   kit.sh up      bring it up (half a minute), or say that it runs
 #   kit.sh down    end it; `down --wipe` also forgets the images that it loaded
 #   kit.sh run COMMAND…   the command with a cluster: the one that runs, else one that ends with it
@@ -46,6 +47,12 @@ TEXT
   return 1
 }
 
+unpack() {
+  check
+  # shellcheck disable=SC2086  # several steps
+  "$kit/setup.sh" "$state" ${KIT_STEPS:-}
+}
+
 running() { [ -s "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null; }
 
 free_network() {
@@ -63,8 +70,7 @@ up() {
     echo "a cluster runs: export KUBECONFIG=$state/kubeconfig PATH=$state/bin:\$PATH"
     return
   fi
-  # shellcheck disable=SC2086  # several steps
-  "$kit/setup.sh" "$state" ${KIT_STEPS:-}
+  unpack
   export K8S_NODE=both K8S_GPUS=${K8S_GPUS:-8} K8S_NET=${K8S_NET:-$(free_network)}
   "$kit/up.sh" "$state"
   export KUBECONFIG=$state/kubeconfig PATH=$state/bin:$PATH
@@ -92,6 +98,6 @@ run() {
 verb=${1:-}
 [ $# -eq 0 ] || shift
 case $verb in
-check | up | down | run) "$verb" "$@" ;;
-*) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+check | unpack | up | down | run) "$verb" "$@" ;;
+*) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -44,8 +44,8 @@ test: setup ## Everything that needs no GPU.
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(APART) $(PYTEST) || test $$? -eq 5
 	@$(BIN)/python -m pytest -m "not gpu and not cluster_full" $(APART:%=--ignore=%) $(PYTEST) || test $$? -eq 5
 
-test-unit: setup ## Seconds: no network, no Ray, no vLLM.
-	@$(BIN)/python -m pytest -m unit $(PYTEST)
+test-unit: setup ## Two minutes on two cores: no network, no Ray, no vLLM.
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m unit tests/unit $(PYTEST)
 
 test-observability: setup ## The whole stack under a real Prometheus: every panel, rule and number (minutes).
 	@$(BIN)/python -m pytest tests/integration/observability $(PYTEST)
@@ -57,7 +57,7 @@ cluster-down: ## Ends it.
 	@tests/cluster/kit.sh down
 
 test-cluster: setup ## Chart and autoscaler on a real Kubernetes: PARLANCE_TEST_KUBECONFIG's, the one that runs, or one for these tests.
-	@tests/cluster/kit.sh run $(BIN)/python -m pytest tests/cluster $(PYTEST)
+	@tests/cluster/kit.sh run $(BIN)/python -m pytest -n 3 --dist loadfile tests/cluster $(PYTEST)
 
 test-cluster-full: setup ## The CPU demo in pods from this checkout's images, and a real Ray under KubeRay (half an hour, alone; 25 GB of disk).
 	@KIT_STEPS=ray PARLANCE_TEST_KUBERAY=1 tests/cluster/kit.sh run \

@@ -1,9 +1,10 @@
 """Four models of the default fleet that share room, beside the same models planned each by itself.
 
-    python bench/fleet.py TRACE.csv [--days 2] [--policy slo] [--replicas 2] [--cold-start 180] [--auto 1.0] [--floor -15]
+    python bench/fleet.py TRACE.csv [--days 2] [--policy slo] [--replicas 2] [--cold-start 180] [--floor -15]
 
 The trace (windows) is every model's, at a size of its own; `together`: the very same moments, `apart`: each model's day
-six hours after the one before. Each model has the languages that routing gives it in this fleet (`parlance route`), in equal parts.
+six hours after the one before. Each model has the languages that routing gives it in this fleet (`parlance route`), in
+equal parts.
 Printed: SLO attainment, GPU-hours and USD of both plans, and what the difference is made of, by taking one freedom away
 after another:
 

@@ -86,7 +86,8 @@ def ideal(
 def _site(fleet: Fleet, name: str, mix: Mix, requests_per_s: float) -> Site:
     model = fleet.model(name)
     limit, engine = sustained(model, mix, fleet.slo), model.engine
-    assert limit is not None and engine is not None
+    assert limit is not None
+    assert engine is not None
     usd, work = usd_per_replica_hour(model), work_of(mix, weights(fleet.autoscaling))
     usable = limit.requests_per_s * work
     return Site(

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from serve.fleet.base import Frozen
 from serve.fleet.gpus import gpus
 
+
 class Joint(Frozen):
     """Planning across models: load that moves to another model above the floor where that is cheaper than a replica."""
 

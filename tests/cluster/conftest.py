@@ -29,6 +29,19 @@ MISSED_KUBERAY = (
     "that this machine reaches"
 )
 OPERATOR = "app.kubernetes.io/name=kuberay-operator"
+# Files that mostly wait for Leases to run out: begun first, others are through when they are.
+LONGEST = ("test_kubernetes_processes", "test_kubernetes_role", "test_chart_followers", "test_chart_uninstall")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several workers take whole files in the order in which they stand."""
+    own = [index for index, item in enumerate(items) if item.path.parent == Path(__file__).parent]
+    order = sorted(
+        (items[index] for index in own),
+        key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST),
+    )
+    for index, item in zip(own, order, strict=True):
+        items[index] = item
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ fails tells the events and the pods of the namespace.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import time
@@ -19,7 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from tests.support.programs import program
+from tests.support.programs import helm_environment, program
 
 Object = dict[str, Any]
 Found = TypeVar("Found")
@@ -61,14 +60,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self.kubeconfig, self.folder = kubeconfig, folder
-        self._environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": str(folder),
-            "HELM_CACHE_HOME": str(folder / "cache"),
-            "HELM_CONFIG_HOME": str(folder / "config"),
-            "HELM_DATA_HOME": str(folder / "data"),
-            "KUBECONFIG": str(kubeconfig),
-        }
+        self._environment = helm_environment(folder, kubeconfig)
         self._spaces: list[Space] = []
 
     def run(self, name: str, *args: str, stdin: str | None = None) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.programs import ADVICE, ROOT, program
+from tests.support.programs import ADVICE, ROOT, helm_environment, program
 
 CHART = ROOT / "deploy" / "helm" / "parlance"
 KINDS = (
@@ -66,14 +65,7 @@ class Helm:
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.path, self._folder = path, folder
-        self._environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": str(folder),
-            "HELM_CACHE_HOME": str(folder / "cache"),
-            "HELM_CONFIG_HOME": str(folder / "config"),
-            "HELM_DATA_HOME": str(folder / "data"),
-            "KUBECONFIG": str(folder / "none"),
-        }
+        self._environment = helm_environment(folder, folder / "none")
 
     def run(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`helm ARGS`, whatever it answers: output and errors are apart."""

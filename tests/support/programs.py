@@ -29,6 +29,19 @@ ADVICE = {
 }
 
 
+def helm_environment(folder: Path, kubeconfig: Path) -> dict[str, str]:
+    """Helm without the user's own plugins, repositories and settings, and with this cluster or, where there is no such
+    file, none."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(folder),
+        "HELM_CACHE_HOME": str(folder / "cache"),
+        "HELM_CONFIG_HOME": str(folder / "config"),
+        "HELM_DATA_HOME": str(folder / "data"),
+        "KUBECONFIG": str(kubeconfig),
+    }
+
+
 @cache
 def program(name: str) -> Path | None:
     """A program's path: what $PARLANCE_<NAME> names, else on PATH, else the unpacked cluster kit's, else the one in

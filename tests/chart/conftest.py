@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.helm import Helm, Object, Render, helm_at, missing
+from tests.support.helm import CHART, Helm, Object, Render, helm_at, missing
+
+VALUES = [None, *sorted(CHART.glob("values-*.yaml"))]
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +39,15 @@ def refused(helm: Helm) -> Callable[..., str]:
         return helm.refusal(Render(values=values, **rest))
 
     return refusal
+
+
+@pytest.fixture(scope="module")
+def default(rendered: Callable[..., list[Object]]) -> list[Object]:
+    """The chart as it ships."""
+    return rendered()
+
+
+@pytest.fixture(params=VALUES, ids=lambda path: path.stem if path else "default", scope="module")
+def objects(request: pytest.FixtureRequest, rendered: Callable[..., list[Object]]) -> list[Object]:
+    """Each values file of the chart."""
+    return rendered(files=[request.param] if request.param else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,68 +14,15 @@ from serve.engines.application import EngineArgs
 from serve.engines.config import models_of, serve_config
 from serve.engines.described import IMPORT_PATH, Described, arguments, loaded
 from serve.engines.environment import drain_s, ray_environment
-from serve.fleet import Fleet, loader
 from serve.fleet.loader import LAPTOP
-from tests.support.helm import CHART, Object, named
+from tests.support.helm import Object
+from tests.support.ray_objects import applications, environment, fleet_of, groups, only, pods, services
 
 pytestmark = pytest.mark.integration
 
 Rendered = Callable[..., list[Object]]
-VALUES = [None, *sorted(CHART.glob("values-*.yaml"))]
 EXAMPLES = sorted(LAPTOP.parent.glob("*.yaml"))
 LLAMA = "llama-3.3-70b-instruct"
-KIND = "engines.weights.kind="
-TOKEN = "engines.hub.token.existingSecret=hub"
-
-
-def fleet_of(objects: list[Object]) -> Fleet:
-    """The fleet that gateway and autoscaler read, which describes these engines too."""
-    text = named(objects, "ConfigMap", "parlance-fleet")["data"]["fleet.yaml"]
-    return loader.resolve(yaml.safe_load(text), "fleet.yaml", CHART)
-
-
-def services(objects: list[Object]) -> dict[str, Object]:
-    """RayServices by the fleet's cluster."""
-    return {one["metadata"]["name"].removeprefix("parlance-"): one for one in objects if one["kind"] == "RayService"}
-
-
-def applications(service: Object) -> dict[str, dict[str, Any]]:
-    return {one["name"]: one for one in yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]}
-
-
-def pods(service: Object) -> Iterator[tuple[str, Object]]:
-    """Pod templates by their group; the head's is ""."""
-    config = service["spec"]["rayClusterConfig"]
-    yield "", config["headGroupSpec"]["template"]
-    for group in config["workerGroupSpecs"]:
-        yield group["groupName"], group["template"]
-
-
-def groups(service: Object) -> dict[str, Object]:
-    return {one["groupName"]: one for one in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]}
-
-
-def environment(template: Object) -> dict[str, str]:
-    listed = template["spec"]["containers"][0]["env"]
-    names = [one["name"] for one in listed]
-    assert len(names) == len(set(names)), "server-side apply refuses a name that stands twice"
-    return {one["name"]: one.get("value", one.get("valueFrom")) for one in listed}
-
-
-def only(objects: list[Object]) -> Object:
-    (service,) = services(objects).values()
-    return service
-
-
-@pytest.fixture(scope="module")
-def default(rendered: Rendered) -> list[Object]:
-    return rendered()
-
-
-@pytest.fixture(params=VALUES, ids=lambda path: path.stem if path else "default", scope="module")
-def objects(request: pytest.FixtureRequest, rendered: Rendered) -> list[Object]:
-    """Each values file of the chart."""
-    return rendered(files=[request.param] if request.param else [])
 
 
 def described(path: Path) -> dict[str, Any]:
@@ -210,67 +157,6 @@ def test_ray_asks_for_a_token_and_scales_itself(objects: list[Object]) -> None:
         assert config["autoscalerOptions"]["version"] == "v2"
 
 
-def containers(template: Object) -> Iterator[Object]:
-    yield from template["spec"].get("initContainers", ())
-    yield from template["spec"]["containers"]
-
-
-def test_pods_are_restricted_with_a_read_only_root(objects: list[Object]) -> None:
-    for service in services(objects).values():
-        options = service["spec"]["rayClusterConfig"]["autoscalerOptions"]
-        for group, template in pods(service):
-            pod = template["spec"]["securityContext"]
-            assert pod["runAsNonRoot"] is True
-            assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-            for one in [*containers(template), options]:
-                context = one["securityContext"]
-                assert context["allowPrivilegeEscalation"] is False
-                assert context["readOnlyRootFilesystem"] is True
-                assert context["capabilities"] == {"drop": ["ALL"]}
-            assert "hostPath" not in str(template["spec"]["volumes"])
-            if group:
-                assert template["spec"]["automountServiceAccountToken"] is False
-
-
-def test_what_is_written_to_is_a_volume(default: list[Object]) -> None:
-    for group, template in pods(only(default)):
-        (container,) = template["spec"]["containers"]
-        mounted = {one["mountPath"] for one in container["volumeMounts"]}
-        assert mounted >= ({"/tmp", "/dev/shm", "/weights"} if group else {"/tmp"})
-        assert environment(template)["HOME"].startswith("/tmp/")
-        shm = [one["emptyDir"] for one in template["spec"]["volumes"] if one["name"] == "shm"]
-        assert shm == ([{"medium": "Memory", "sizeLimit": "16Gi"}] if group else [])
-
-
-def test_the_hubs_token_is_known_to_the_fetch_only(rendered: Rendered, default: list[Object]) -> None:
-    service = only(rendered(sets=[TOKEN]))
-    for group, template in pods(service):
-        for one in containers(template):
-            told = [entry for entry in one["env"] if entry["name"] == "HF_TOKEN"]
-            reference = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
-            assert told == ([reference] if one["name"] == "weights" else [])
-        assert group == "" or any(one["name"] == "weights" for one in containers(template))
-    assert "HF_TOKEN" not in str(only(default))
-
-
-def test_a_fetch_that_may_not_download_gets_no_token(rendered: Rendered) -> None:
-    service = only(rendered(sets=[TOKEN, "engines.weights.download=false", f"{KIND}persistentVolumeClaim"]))
-    for group, template in pods(service):
-        if group:
-            assert "--no-download" in template["spec"]["initContainers"][0]["command"]
-    assert "HF_TOKEN" not in str(service)
-
-
-def test_the_fetch_gets_the_model_and_reads_the_fleet_of_the_release(objects: list[Object]) -> None:
-    for service in services(objects).values():
-        ids = {one["args"]["resource"]: name for name, one in applications(service).items()}
-        for group, template in pods(service):
-            if group:
-                (fetch,) = template["spec"]["initContainers"]
-                assert f"--model={ids[group]}" in fetch["command"]
-                assert {"name": "fleet", "configMap": {"name": "parlance-fleet"}} in template["spec"]["volumes"]
-
-
 CHANGES = {
     "price": {"models": {LLAMA: {"price": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2}}}},
     "card-price": {"models": {LLAMA: {"card": {"price": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2}}}}},
@@ -325,61 +211,6 @@ def test_a_model_that_is_turned_on_leaves_those_before_it_alone(rendered: Render
     assert after[-1]["groupName"] == "normistral-11b-thinking"
 
 
-def test_groups_are_placed_by_their_gpu_and_their_own_values(rendered: Rendered) -> None:
-    values = {
-        "engines": {
-            "workers": {"nodeSelector": {"pool": "gpu"}},
-            "gpuNodeSelectors": {"H100-SXM-80GB": {"nvidia.com/gpu.product": "H100"}},
-            "groups": {
-                LLAMA: {
-                    "nodeSelector": {"pool": "large"},
-                    "tolerations": [{"key": "large", "operator": "Exists"}],
-                    "resources": {"requests": {"cpu": "32"}},
-                    "sharedMemory": "64Gi",
-                }
-            },
-        }
-    }
-    found = groups(only(rendered(values=values)))
-    own, other = found["llama-3-3-70b-instruct"]["template"]["spec"], found["gemma-2-9b-it"]["template"]["spec"]
-    assert own["nodeSelector"] == {"pool": "large", "nvidia.com/gpu.product": "H100"}
-    assert other["nodeSelector"] == {"pool": "gpu", "nvidia.com/gpu.product": "H100"}
-    assert own["tolerations"] == [{"key": "large", "operator": "Exists"}]
-    resources = own["containers"][0]["resources"]
-    assert resources["requests"] == {"cpu": "32", "memory": "64Gi", "nvidia.com/gpu": 4}
-    assert resources["limits"] == {"memory": "64Gi", "nvidia.com/gpu": 4}
-    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Gi"}} in own["volumes"]
-    assert other["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] == 1
-
-
-def test_gpus_have_the_nodes_name_for_them(rendered: Rendered) -> None:
-    found = groups(only(rendered(sets=["engines.gpuResource=amd\\.com/gpu"])))
-    limits = found["gemma-2-9b-it"]["template"]["spec"]["containers"][0]["resources"]["limits"]
-    assert (limits["amd.com/gpu"], "nvidia.com/gpu" in limits) == (1, False)
-
-
-def weights(objects: list[Object]) -> Object:
-    _, template = list(pods(only(objects)))[1]
-    (volume,) = [one for one in template["spec"]["volumes"] if one["name"] == "weights"]
-    return volume
-
-
-def test_weights_lie_where_the_values_say(rendered: Rendered, default: list[Object]) -> None:
-    assert weights(default) == {"name": "weights", "emptyDir": {"sizeLimit": "500Gi"}}
-    made = rendered(sets=[f"{KIND}persistentVolumeClaim"])
-    assert weights(made) == {"name": "weights", "persistentVolumeClaim": {"claimName": "parlance-weights"}}
-    claim = named(made, "PersistentVolumeClaim")
-    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    assert claim["spec"] == {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "500Gi"}}}
-    loose = rendered(sets=[f"{KIND}persistentVolumeClaim", "engines.weights.keep=false"])
-    assert "annotations" not in named(loose, "PersistentVolumeClaim")["metadata"]
-    given = rendered(sets=[f"{KIND}persistentVolumeClaim", "engines.weights.existingClaim=mine"])
-    assert weights(given)["persistentVolumeClaim"] == {"claimName": "mine"}
-    assert not [one for one in given if one["kind"] == "PersistentVolumeClaim"]
-    node = rendered(sets=[f"{KIND}hostPath", "engines.weights.hostPath=/data/weights"])
-    assert weights(node)["hostPath"] == {"path": "/data/weights", "type": "DirectoryOrCreate"}
-
-
 def test_a_head_that_restarts_finds_its_cluster_in_redis(rendered: Rendered, default: list[Object]) -> None:
     assert "gcsFaultToleranceOptions" not in only(default)["spec"]["rayClusterConfig"]
     redis = {"enabled": True, "address": "redis://redis:6379", "username": "ray", "password": {"existingSecret": "r"}}
@@ -389,15 +220,6 @@ def test_a_head_that_restarts_finds_its_cluster_in_redis(rendered: Rendered, def
         "redisUsername": {"value": "ray"},
         "redisPassword": {"valueFrom": {"secretKeyRef": {"name": "r", "key": "password"}}},
     }
-
-
-def test_every_ray_pod_is_named_for_scraping(default: list[Object]) -> None:
-    service = named(default, "Service", "parlance-engines")["spec"]
-    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
-    for _, template in pods(only(default)):
-        assert service["selector"].items() <= template["metadata"]["labels"].items()
-        ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
-        assert {port["targetPort"]: port["port"] for port in service["ports"]}.items() <= ports.items()
 
 
 def test_without_engines_nothing_of_ray_is_made(rendered: Rendered) -> None:

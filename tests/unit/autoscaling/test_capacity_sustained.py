@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autoscaling.capacity.sustained import Mix, at_objectives, roofline_of, sustained
@@ -31,14 +31,15 @@ def test_the_objectives_are_kept_by_whatever_serves_more_than_one_request(mix: M
         assert found.sequences * (mix.prompt + mix.output / 2) <= 400_000 * 1.001
 
 
+@example(Mix(3392, 55), 2.0)  # a batch of four, found from two sides
 @given(MIXES, st.floats(1.1, 4))
 def test_longer_prompts_and_stricter_objectives_leave_fewer_requests(mix: Mix, factor: float) -> None:
     assert ROOF is not None
     base = at_objectives(ROOF, mix, Slo(), 400_000).requests_per_s
     longer = Mix(mix.prompt * factor, mix.output, mix.cached)
-    assert at_objectives(ROOF, longer, Slo(), 400_000).requests_per_s <= base * 1.02
-    assert at_objectives(ROOF, mix, Slo(itl_s=0.03), 400_000).requests_per_s <= base * 1.02
-    assert at_objectives(ROOF, mix, Slo(), 200_000).requests_per_s <= base * 1.02
+    assert at_objectives(ROOF, longer, Slo(), 400_000).requests_per_s <= base * 1.01
+    assert at_objectives(ROOF, mix, Slo(itl_s=0.03), 400_000).requests_per_s <= base * 1.01
+    assert at_objectives(ROOF, mix, Slo(), 200_000).requests_per_s <= base * 1.01
 
 
 def test_what_keeps_it_from_more_is_named() -> None:

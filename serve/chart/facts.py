@@ -22,7 +22,11 @@ from serve.fleet.gpus import gpus
 
 Facts = dict[str, Any]
 # Variables whose value is the longest drain of a cluster's models, in whole seconds: templates put that in.
-LONGEST = ("RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S", "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S")
+LONGEST = (
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S",
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S",
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S",
+)
 
 
 def facts() -> Facts:

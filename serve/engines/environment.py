@@ -66,6 +66,11 @@ def ray_environment(
         # freed replica ports follows from it by default and must stay longer: RAY_SERVE_PORT_QUARANTINE_S is unset.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(longest),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(longest),
+        # A worker that is told to go (SIGTERM: its pod is evicted) drains its node first: Serve stops its replica,
+        # which ends its streams, and starts another elsewhere. Ray's default of 30 s cuts what is longer. The cluster's
+        # longest, for a node's HAProxy carries every model's streams; a replica with a shorter drain stays open until
+        # its successor runs, or until its own drain has to begin. A head has no replica: it overrides this with 0.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(longest),
         # The time in which HAProxy learns of a stopping replica before the replica refuses.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         # A request that has no byte of an answer yet may be sent again: the replica's Guard says 503 when its engine

@@ -67,6 +67,8 @@ def environment(models: tuple[Model, ...], ports: Ports, ray_dir: Path, marker: 
         **_inherited(os.environ),
         **ray_environment(models, node, threads=2, max_connections=connections(_descriptor_limit())),
         MARKER: marker,
+        # The only node has nowhere to drain to: `down` ends it at once.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         # Off, Ray takes 127.0.0.1 as the node's address (the name tells why it was made) and listens there only; on,
         # it replaces 127.0.0.1 by an address that others reach.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.integration
 Rendered = Callable[..., list[Object]]
 EXAMPLES = sorted(LAPTOP.parent.glob("*.yaml"))
 LLAMA = "llama-3.3-70b-instruct"
+DRAIN = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
 
 
 def described(path: Path) -> dict[str, Any]:
@@ -74,6 +75,8 @@ def test_the_environment_is_that_of_the_fleet_on_every_node(objects: list[Object
     for cluster, service in services(objects).items():
         wanted = ray_environment(models_of(fleet, cluster))
         said = [environment(template) for _, template in pods(service)]
+        for one in (wanted, *said):
+            del one[DRAIN]  # of workers only
         assert all(one == said[0] for one in said), "HAProxy works only where all nodes agree"
         own = {"RAY_SERVE_HAPROXY_MAXCONN"}  # a values file may know of a node's descriptors
         assert {name: said[0][name] for name in wanted if name not in own} == {
@@ -141,6 +144,18 @@ def test_nothing_ends_before_its_longest_stream(objects: list[Object]) -> None:
         for model in models_of(fleet, cluster):
             group = found[model.id.replace(".", "-").replace("_", "-")]
             assert group["template"]["spec"]["terminationGracePeriodSeconds"] >= drain_s(model)
+
+
+def test_a_worker_that_is_told_to_go_drains_first_and_has_the_time(objects: list[Object]) -> None:
+    """As long as any stream of its cluster: its HAProxy may carry it."""
+    fleet = fleet_of(objects)
+    for cluster, service in services(objects).items():
+        drains = [drain_s(model) for model in models_of(fleet, cluster)]
+        assert environment(service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"])[DRAIN] == "0"
+        for group in groups(service).values():
+            worker = group["template"]
+            assert float(environment(worker)[DRAIN]) == max(drains)
+            assert worker["spec"]["terminationGracePeriodSeconds"] >= max(drains) + 30
 
 
 def test_upgrades_take_no_second_cluster_unless_asked_for(rendered: Rendered, default: list[Object]) -> None:

@@ -21,6 +21,8 @@ EUROLLM, SUZUME = "eurollm-9b-instruct", "suzume-llama-3-8b-multilingual"
 NORWEGIAN = "Jeg lurer på hvorfor det er så mørkt nord i landet om vinteren. Kan du forklare det enkelt for meg?"
 PRICE = {"input_usd_per_mtok": 40, "output_usd_per_mtok": 80}
 SHORT = 40
+# Together longer than the half minute that Ray grants a node by itself.
+LONG, MANY = 1900, 32
 
 
 def over(change: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,6 +122,21 @@ def test_rollback_brings_the_old_price_and_no_engine_is_touched(demo: Demo) -> N
     assert charged != pytest.approx(at_new_price)
     assert demo.pods("engines") == engines
     demo.until("the autoscalers have rolled", lambda: demo.ready("autoscaler"))
+
+
+def test_an_evicted_engine_ends_its_streams_and_comes_back(demo: Demo) -> None:
+    """As when its node is drained for Kubernetes' own upgrade."""
+    (pod,) = demo.workers(EUROLLM)
+    clients = demo.streams(EUROLLM, LONG, MANY)
+    time.sleep(3)
+    demo.evict(pod)
+    evicted = time.monotonic()
+    clients.end()
+    assert [stream.problem for stream in clients.done] == [""] * MANY
+    assert all(stream.began < evicted < stream.ended for stream in clients.done), "streams were open then"
+    demo.until("its pod has gone", lambda: pod not in demo.space.names("pods"), ENGINE_PATIENCE_S)
+    demo.until("another serves", lambda: demo.workers(EUROLLM) and serving(demo), ENGINE_PATIENCE_S)
+    demo.until("it answers", lambda: demo.chat(EUROLLM, NORWEGIAN).status == 200, ENGINE_PATIENCE_S)
 
 
 def test_load_brings_a_replica_and_a_pod(demo: Demo) -> None:

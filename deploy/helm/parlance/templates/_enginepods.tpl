@@ -31,7 +31,7 @@ spec:
     securityContext:
       {{- include "parlance.containerSecurity" .root | nindent 6 }}
     env:
-    {{- include "parlance.rayEnvironment" . | trim | nindent 4 }}
+    {{- include "parlance.rayEnvironment" (merge (dict "head" true) .) | trim | nindent 4 }}
     ports:
     - {name: gcs-server, containerPort: 6379}
     - {name: dashboard, containerPort: 8265}
@@ -86,7 +86,9 @@ spec:
   serviceAccountName: {{ include "parlance.fullname" .root }}-engines
   automountServiceAccountToken: false
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ int .model.drainSeconds }}
+  # On SIGTERM Ray drains its node for RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S: its replica ends its streams, and its HAProxy
+  # those of any model. Then its processes end, within the margin.
+  terminationGracePeriodSeconds: {{ add (int .cluster.drainSeconds) (int (include "parlance.facts" .root | fromJson).serve.drainMarginSeconds) }}
   securityContext:
     {{- include "parlance.podSecurity" .root | nindent 4 }}
   {{- with include "parlance.placed" (dict "root" .root "of" $group "component" "engines") | trim }}

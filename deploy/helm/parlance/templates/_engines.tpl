@@ -85,13 +85,17 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Environment of every Ray node, head and workers alike: Serve's data plane works only where they agree. What
-     `engines.env` names goes before ours: a name may stand in the list once only. */}}
+{{/* Environment of every Ray node, head and workers alike: Serve's data plane works only where they agree; but a
+     head (dict "root" … "cluster" … "head" true) drains nothing. What `engines.env` names goes before ours: a name may stand
+     in the list once only. */}}
 {{- define "parlance.rayEnvironment" -}}
 {{- $facts := include "parlance.facts" .root | fromJson -}}
 {{- $ours := $facts.rayEnvironment -}}
 {{- range $name := $facts.longestDrain -}}
 {{- $_ := set $ours $name (toString (int $.cluster.drainSeconds)) -}}
+{{- end -}}
+{{- if .head -}}
+{{- $_ := set $ours "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S" "0" -}}
 {{- end -}}
 {{- $ours = merge $ours (include "parlance.hubEnvironment" .root | fromJson) -}}
 {{- range $own := .root.Values.engines.env -}}

@@ -39,7 +39,7 @@ status: ## What runs.
 	@$(BIN)/parlance status
 
 # What starts no engine runs on all cores, file by file; the rest needs them for itself. 5: nothing was selected.
-APART := tests/unit tests/chart
+APART := tests/unit tests/chart tests/integration/gateway
 test: setup ## Everything that needs no GPU.
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(APART) $(PYTEST) || test $$? -eq 5
 	@$(BIN)/python -m pytest -m "not gpu and not cluster_full" $(APART:%=--ignore=%) $(PYTEST) || test $$? -eq 5

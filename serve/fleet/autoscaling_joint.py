@@ -22,9 +22,8 @@ class Joint(Frozen):
         ge=0,
         le=1,
         description="Of the headroom of several models that lean on the same replicas the largest counts whole, and "
-        "this share of the others'. 1: each has its own; 0.4143: as for peaks that are independent. Less than 1 saves "
-        "0 to 3% where models are far apart, and a model that leans misses more of its objectives "
-        "(docs/autoscaling.md).",
+        "this share of the others'. 1: each has its own; 0.4143: as for peaks that are independent. Less than 1 "
+        "paid in no fleet that was simulated (docs/autoscaling.md).",
     )
     price_basis: Literal["marginal", "list"] = Field(
         default="marginal",

@@ -57,7 +57,7 @@ cluster-down: ## Ends it.
 	@tests/cluster/kit.sh down
 
 test-cluster: setup ## Chart and autoscaler on a real Kubernetes: PARLANCE_TEST_KUBECONFIG's, the one that runs, or one for these tests.
-	@tests/cluster/kit.sh run $(BIN)/python -m pytest -n 4 --dist loadfile tests/cluster $(PYTEST)
+	@tests/cluster/kit.sh run $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/cluster $(PYTEST)
 
 test-cluster-full: setup ## The CPU demo in pods from this checkout's images, and a real Ray under KubeRay (half an hour, alone; 25 GB of disk).
 	@KIT_STEPS=ray PARLANCE_TEST_KUBERAY=1 tests/cluster/kit.sh run \

@@ -29,8 +29,11 @@ MISSED_KUBERAY = (
     "that this machine reaches"
 )
 OPERATOR = "app.kubernetes.io/name=kuberay-operator"
-# Files that mostly wait for Leases to run out: begun first, others are through when they are.
-LONGEST = ("test_kubernetes_processes", "test_kubernetes_role", "test_chart_followers", "test_chart_uninstall")
+# Begun first: files that mostly wait for Leases to run out, then the longest of the others.
+LONGEST = (
+    "test_kubernetes_processes", "test_kubernetes_role", "test_chart_followers", "test_chart_upgrade",
+    "test_chart_uninstall", "test_chart_standing", "test_chart_releases", "test_chart_install",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -89,7 +89,7 @@ down() { [ ! -d "$state" ] || [ ! -x "$kit/down.sh" ] || "$kit/down.sh" "$state"
 run() {
   if [ -z "${PARLANCE_TEST_KUBECONFIG:-}" ]; then
     check
-    running || { trap down EXIT; up; }
+    running || { trap down EXIT; up; export PARLANCE_TEST_CLUSTER_ENDS=1; }
     export PARLANCE_TEST_KUBECONFIG=$state/kubeconfig PATH=$state/bin:$PATH
   fi
   "$@"

@@ -1,5 +1,5 @@
-"""What KubeRay's operator makes of the chart's RayServices: a head without GPUs, a pod a replica with all of its GPUs;
-and what an upgrade writes into them from the cluster: the autoscaler's last word on replicas."""
+"""What an upgrade writes into a RayService from the cluster, the autoscaler's last word on replicas; and a new model,
+which joins the running one."""
 
 from __future__ import annotations
 
@@ -12,74 +12,15 @@ import yaml
 
 from tests.support.cluster import Object, Space
 from tests.support.helm import named
-from tests.support.releases import PLAYED, Release, Standing
+from tests.support.releases import PLAYED, Release, ray_pods
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 LLAMA, SUZUME, GEMMA = "llama-3.3-70b-instruct", "suzume-llama-3-8b-multilingual", "gemma-2-9b-it"
-# GPUs of each pod by values file, head first: the fleet's shapes, written down by hand.
-GPUS = {
-    "values": {0: 1, 4: 1, 1: 3},
-    "values-single-gpu": {0: 1, 1: 1},
-    "values-cpu-demo": {0: 3},
-}
-
-
-def gpus(pod: Object) -> int:
-    """What the pod asks of a node's GPUs, in all containers; requests and limits are equal."""
-    told = [one["resources"] for one in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())]]
-    requests = [int(one.get("requests", {}).get("nvidia.com/gpu", 0)) for one in told]
-    assert requests == [int(one.get("limits", {}).get("nvidia.com/gpu", 0)) for one in told]
-    return sum(requests)
 
 
 def service_of(objects: list[Object]) -> Object:
     return named(objects, "RayService", "parlance-main")
-
-
-def ray_pods(space: Space) -> list[Object]:
-    return list(space.get("pods", "-l", "ray.io/node-type"))
-
-
-@pytest.mark.usefixtures("operator")
-def test_a_pod_has_the_gpus_of_its_replica(standing: Standing) -> None:
-    space, objects = standing.release.space, list(standing.release.live().values())
-    for service in (one for one in objects if one["kind"] == "RayService"):
-        config = service["spec"]["rayClusterConfig"]
-        wanted = Counter({0: 1})
-        for group in config["workerGroupSpecs"]:
-            wanted[int(group["rayStartParams"]["num-gpus"])] += group["replicas"]
-        cluster = config["headGroupSpec"]["template"]["metadata"]["labels"]["parlance.dev/cluster"]
-
-        def found(cluster: str = cluster) -> Counter[int]:
-            pods = space.get("pods", "-l", f"ray.io/node-type,parlance.dev/cluster={cluster}")
-            return Counter(gpus(pod) for pod in pods)
-
-        space.until(f"pods with {dict(wanted)} GPUs", lambda: found() == wanted, on_failure=lambda: str(found()))  # noqa: B023
-        if (expected := GPUS.get(standing.file.stem)) is not None:
-            assert wanted == Counter(expected)
-
-
-@pytest.mark.usefixtures("operator")
-def test_what_kuberay_adds_is_what_the_chart_counts_on(standing: Standing) -> None:
-    """Labels by which pods are selected, the token, Ray's own word on resources, and accounts."""
-    space = standing.release.space
-    pods = space.until("Ray's pods", lambda: ray_pods(space))
-    for pod in pods:
-        labels = pod["metadata"]["labels"]
-        assert labels["app.kubernetes.io/component"] == "engines"
-        assert labels["app.kubernetes.io/instance"] == "parlance"
-        container = pod["spec"]["containers"][0]
-        environment = {one["name"] for one in container["env"]}
-        assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= environment
-        if labels["ray.io/node-type"] == "worker":
-            assert pod["spec"]["serviceAccountName"] == "parlance-engines"
-            assert not any("serviceAccountToken" in json.dumps(volume) for volume in pod["spec"]["volumes"])
-            # As Ray reads it, after the shell has: a resource named like the group.
-            assert f'--resources="{{\\"{labels["ray.io/group"]}\\": 1}}"' in " ".join(container["args"])
-        # KubeRay's own volume for shared memory would go beside the chart's.
-        mounts = [one["mountPath"] for one in container["volumeMounts"]]
-        assert len(mounts) == len(set(mounts))
 
 
 def history(space: Space, targets: Any) -> Object:

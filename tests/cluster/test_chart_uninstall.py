@@ -15,7 +15,7 @@ from autoscaling.kubernetes.lease import Lease
 from autoscaling.kubernetes.memory import ConfigMapMemory
 from serve.fleet.loader import resolve
 from tests.support.cluster import Space
-from tests.support.releases import FILES, PLAYED, Release, prepare
+from tests.support.releases import PLAYED, UNLIKE, Release, prepare
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -29,8 +29,8 @@ def left(space: Space, before: set[str]) -> set[str]:
 
 
 @pytest.mark.usefixtures("operator", "played")
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_nothing_is_left_of_any_values_file(space: Space, file: Path) -> None:
+@pytest.mark.parametrize("file", UNLIKE, ids=lambda file: file.stem)
+def test_nothing_is_left(space: Space, file: Path) -> None:
     """KubeRay's children go by their owner, Redis's content by a Job of KubeRay: both on a node that kwok plays."""
     prepare(space, file)
     before = set(space.everything())

@@ -14,6 +14,8 @@ from tests.support.helm import CHART
 
 FILES = sorted(CHART.glob("values*.yaml"))
 """Every ready-made values file."""
+UNLIKE = [file for file in FILES if file.stem in ("values", "values-production")]
+"""Of these the plain one, and the one with Ingress, monitors, claims and Redis: for tests that take long."""
 GPU_TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 PLACE = {"nodeSelector": {"type": "kwok"}, "tolerations": [GPU_TAINT]}
 PLAYED = {
@@ -147,3 +149,8 @@ def _named(values: Any) -> Iterator[Object]:
             yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
         for value in values.values():
             yield from _named(value)
+
+
+def ray_pods(space: Space) -> list[Object]:
+    """Pods that KubeRay made."""
+    return list(space.get("pods", "-l", "ray.io/node-type"))

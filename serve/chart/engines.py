@@ -25,6 +25,10 @@ class Workers(Placed):
     shared_memory: Quantity = Field(
         default="16Gi", description="Of /dev/shm, for tensor parallel; it counts as memory."
     )
+    runtime_class_name: Name = Field(
+        default="",
+        description="A RuntimeClass that is there: `nvidia`, where nodes do not give GPUs to every container.",
+    )
 
 
 class Group(Part):
@@ -36,6 +40,7 @@ class Group(Part):
     tolerations: list[Verbatim] | None = Field(default=None, description="Taints that pods tolerate.")
     affinity: Verbatim | None = Field(default=None, description="Affinity to nodes and pods, as in a pod.")
     priority_class_name: Name | None = Field(default=None, description="A PriorityClass that is there.")
+    runtime_class_name: Name | None = Field(default=None, description="A RuntimeClass that is there.")
     pod_labels: dict[str, str] | None = Field(default=None, description="Further labels of the pods.")
     pod_annotations: dict[str, str] | None = Field(default=None, description="Annotations of the pods.")
 

@@ -105,6 +105,18 @@ def test_groups_are_placed_by_their_gpu_and_their_own_values(rendered: Rendered)
     assert other["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] == 1
 
 
+def test_gpus_may_need_a_runtime_class(rendered: Rendered) -> None:
+    values = {
+        "engines": {"workers": {"runtimeClassName": "nvidia"}, "groups": {LLAMA: {"runtimeClassName": "kata-gpu"}}}
+    }
+    found = {name: group["template"]["spec"] for name, group in groups(only(rendered(values=values))).items()}
+    of_llama = found.pop(LLAMA.replace(".", "-"))
+    assert of_llama["runtimeClassName"] == "kata-gpu"
+    assert {spec["runtimeClassName"] for spec in found.values()} == {"nvidia"}
+    usual = only(rendered())
+    assert not any("runtimeClassName" in template["spec"] for _, template in pods(usual))
+
+
 def test_gpus_have_the_nodes_name_for_them(rendered: Rendered) -> None:
     found = groups(only(rendered(sets=["engines.gpuResource=amd\\.com/gpu"])))
     limits = found["gemma-2-9b-it"]["template"]["spec"]["containers"][0]["resources"]["limits"]

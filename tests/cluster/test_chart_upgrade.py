@@ -21,6 +21,7 @@ CHEAPER = {**PLAYED, "models": {"eurollm-9b-instruct": {"price": PRICE}}}
 SHORTER = {**PLAYED, "models": {"eurollm-9b-instruct": {"engine": {"max_model_len": 2048}}}}
 READERS = {"Deployment/parlance-gateway", "Deployment/parlance-autoscaler"}
 """Who reads the fleet, and rolls when it changes."""
+SUZUME = "suzume-llama-3-8b-multilingual"
 FLEET, SERVICE, KEYS = "ConfigMap/parlance-fleet", "RayService/parlance-main", "Secret/parlance-keys"
 
 
@@ -158,3 +159,22 @@ def test_a_new_version_of_the_programs_rolls_what_runs_them(release: Release, tm
         if value != generations(before, "Deployment")[key]
     }
     assert rolled == READERS
+
+
+def test_a_replica_of_other_gpus_is_refused_where_its_pods_stay_as_they_are(release: Release) -> None:
+    """Ray Serve would start it in pods of the old size."""
+    wider = {**PLAYED, "models": {SUZUME: {"engine": {"tensor_parallel": 2}}}}
+    before = release.live()
+    refused = release.try_helm("upgrade", values=wider)
+    assert refused.status != 0
+    assert "2 GPUs a replica" in refused.err
+    assert "set engines.upgrade to NewCluster" in refused.err
+    assert written(before, release.live()) == set()
+    asked = release.try_helm(
+        "upgrade", "--dry-run=server", values={**wider, "engines": {**PLAYED["engines"], "upgrade": "NewCluster"}}
+    )
+    assert asked.status == 0, asked.err
+    release.space.kubectl("delete", "rayservice", "parlance-main", "--wait")
+    release.upgrade(values=wider)
+    groups = release.live()[SERVICE]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert {group["groupName"]: group["rayStartParams"]["num-gpus"] for group in groups}[SUZUME] == "2"

@@ -105,7 +105,7 @@ class Cluster:
         return made
 
     def close(self) -> None:
-        """Deletes all namespaces that are left and waits until they are gone; a cluster that ends with the tests has no need."""
+        """Deletes all namespaces that are left and waits until they are gone, but on a cluster that ends now."""
         if os.environ.get("PARLANCE_TEST_CLUSTER_ENDS"):
             return
         for space in self._spaces:

@@ -14,6 +14,7 @@
 {{- /* These read what the chart makes of the fleet, which must be sound for that. */}}
 {{- if not $out.problems -}}
 {{- include "parlance.checkClusters" (dict "root" . "out" $out) -}}
+{{- include "parlance.checkRunning" (dict "root" . "out" $out) -}}
 {{- end -}}
 {{- include "parlance.checkKinds" (dict "root" . "out" $out) -}}
 {{- with $out.problems -}}

@@ -117,3 +117,25 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* What the running Ray clusters cannot become. KubeRay leaves their pods as they are under `upgrade: None`, but Ray Serve
+     deploys the model anew at once: a replica with more GPUs fits no pod, and one with fewer leaves some idle. */}}
+{{- define "parlance.checkRunning" -}}
+{{- if and (eq .root.Values.engines.upgrade "None") (.root.Capabilities.APIVersions.Has "ray.io/v1/RayService") -}}
+{{- range $cluster := (include "parlance.clusters" .root | fromJson).clusters -}}
+{{- $running := default dict (lookup "ray.io/v1" "RayService" $.root.Release.Namespace $cluster.rayService) -}}
+{{- $pods := dict -}}
+{{- range default list (dig "spec" "rayClusterConfig" "workerGroupSpecs" list $running) -}}
+{{- $_ := set $pods .groupName (dig "rayStartParams" "num-gpus" "0" . | int) -}}
+{{- end -}}
+{{- range $model := $cluster.models -}}
+{{- if hasKey $pods $model.group -}}
+{{- $has := get $pods $model.group -}}
+{{- if ne (int $model.gpus) (int $has) -}}
+{{- include "parlance.problem" (dict "out" $.out "at" (printf "the engine of %s" $model.id) "is" (printf "%d GPUs a replica" (int $model.gpus)) "must" (printf "its running pods have %d, and engines.upgrade None leaves them as they are: set engines.upgrade to NewCluster for this upgrade, or give the model another `id:`" (int $has))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -106,6 +106,9 @@ affinity:
 {{- with .of.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- with .of.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
 {{- if hasKey .of "topologySpreadConstraints" }}
 topologySpreadConstraints:
 {{- if .of.topologySpreadConstraints }}

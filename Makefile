@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup up down status test test-unit test-observability test-cluster test-cluster-full cluster-up cluster-down lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
+.PHONY: help setup up down status test test-unit test-explore test-observability test-cluster test-cluster-full cluster-up cluster-down lint format lock lock-check bench-gateway bench-routing bench-autoscaling docs render record-metrics clean
 
 help: ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -46,6 +46,9 @@ test: setup ## Everything that needs no GPU.
 
 test-unit: setup ## Two minutes on two cores: no network, no Ray, no vLLM.
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m unit tests/unit $(PYTEST)
+
+test-explore: setup ## Properties of the units with 1,000 new examples each, which `make test` does not look for (half an hour).
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m unit tests/unit --hypothesis-profile explore $(PYTEST)
 
 test-observability: setup ## The whole stack under a real Prometheus: every panel, rule and number (minutes).
 	@$(BIN)/python -m pytest tests/integration/observability $(PYTEST)

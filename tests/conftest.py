@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+# The same examples every time, so that a change is refused for what it did; `make test-explore` looks for others.
 settings.register_profile(
-    "parlance", deadline=None, max_examples=60, database=None, suppress_health_check=[HealthCheck.too_slow]
+    "parlance",
+    deadline=None,
+    max_examples=60,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("explore", settings.get_profile("parlance"), max_examples=1000, derandomize=False)
 settings.load_profile("parlance")
 
 

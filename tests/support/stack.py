@@ -14,7 +14,7 @@ import yaml
 from serve.fleet import Fleet, loader
 from serve.local.state import State, Store
 
-LOWEST, HIGHEST, STRIDE = 10_240, 30_000, 1009
+LOWEST, HIGHEST, STRIDE = 20_000, 30_000, 1009
 _given = itertools.count()
 
 
@@ -35,8 +35,9 @@ class Stack:
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, all different, and none that this process was given before.
 
-    Below those that the system gives to connections (32,768 on Linux) and Ray to replicas (30,000), and begun at a
-    place of the process's own: tests that run at once do not meet.
+    Above those of Ray's workers (10,002 to 19,999: it refuses to start on one of them), below those that the system
+    gives to connections (32,768 on Linux) and Ray to replicas (30,000), and begun at a place of the process's own:
+    tests that run at once do not meet.
     """
     found: list[int] = []
     while len(found) < count:

@@ -22,7 +22,7 @@ from autoscaling.demand import Demand, demand, weights, work_of
 from autoscaling.forecast import Forecast
 from autoscaling.history import History, ModelHistory, forecast_s, horizon_s, late_share, saturated
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
-from autoscaling.policies.token_work import ROUNDING, blindness
+from autoscaling.policies.token_work import ROUNDING, blindness, idle
 from autoscaling.risk import MOST_MULTIPLE, Risk
 from autoscaling.snapshot import Seen, Snapshot
 from serve.fleet import Fleet, Model
@@ -157,7 +157,7 @@ def _needed(
     horizon = horizon_s(past, settings)
     recently = past.since(now - horizon)
     if told.load <= 0 and not seen.in_flight.value and not any(r.arriving for r in recently):
-        return 0, Reason(Code.IDLE, f"no request within {horizon:,.0f} s, and none is open")
+        return idle(replicas, horizon)
     by_load = ceil(told.load / factor - ROUNDING)
     # What waits is to be done by the time that a replica called for now could serve, not faster: more would come too
     # late.

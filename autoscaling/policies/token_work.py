@@ -15,7 +15,7 @@ from math import ceil
 from autoscaling.demand import weights
 from autoscaling.history import History, ModelHistory, horizon_s
 from autoscaling.plan import Code, ModelPlan, Plan, Reason, scaled
-from autoscaling.snapshot import Cause, Seen, Snapshot
+from autoscaling.snapshot import Cause, Replicas, Seen, Snapshot
 from serve.fleet import Fleet
 from serve.fleet.autoscaling import Autoscaling
 
@@ -46,6 +46,15 @@ def blindness(seen: Seen) -> tuple[str, Cause] | None:
         if reading.cause is not None:
             return name, reading.cause
     return None
+
+
+def idle(replicas: Replicas | None, horizon_s: float) -> tuple[int, Reason]:
+    """What a model needs that nobody asks: nothing; where its first replica still starts, that one. Whoever called
+    for it has had no answer yet; a start that is taken back is paid and serves nobody."""
+    asked = f"no request within {horizon_s:,.0f} s, and none is open"
+    if replicas is not None and replicas.starting and not replicas.running:
+        return 1, Reason(Code.IDLE, f"{asked}; its first replica has not started yet")
+    return 0, Reason(Code.IDLE, asked)
 
 
 def _plan(now: float, model: str, seen: Seen, past: ModelHistory, settings: Autoscaling) -> ModelPlan:
@@ -100,4 +109,4 @@ def _needed(
         return by_work, Reason(Code.REFUSED, f"requests are refused, and no replica runs; {sentence}")
     if by_work or seen.in_flight.value:
         return max(by_work, 1), Reason(Code.WORK, sentence)
-    return 0, Reason(Code.IDLE, f"no request within {horizon:,.0f} s, and none is open")
+    return idle(replicas, horizon)

@@ -67,6 +67,14 @@ def test_the_peak_of_the_start_up_time_counts() -> None:
     assert raw(seen(1.0), past[5], 6 * INTERVAL_S).needed == 1
 
 
+def test_a_first_replica_that_starts_is_not_taken_back_for_want_of_requests() -> None:
+    starting = raw(seen(0.0, running=0, starting=1))
+    assert starting.needed == 1
+    assert "has not started yet" in starting.reason.words
+    assert raw(seen(0.0, running=1, starting=1)).needed == 0
+    assert raw(seen(0.0, target=0)).needed == 0
+
+
 def test_nothing_is_needed_where_nothing_comes_and_nothing_is_open() -> None:
     assert raw(seen(0.0)).needed == 0
     assert raw(seen(0.0)).reason.code is Code.IDLE

@@ -80,6 +80,14 @@ def test_a_calm_load_is_given_some_room_and_the_reason_is_told() -> None:
     assert history.models[MODEL].risk is not None
 
 
+def test_a_first_replica_that_starts_is_not_taken_back_for_want_of_requests() -> None:
+    starting = raw(seen(0.0, running=0, starting=1))
+    assert starting.needed == 1
+    assert "has not started yet" in starting.reason.words
+    assert raw(seen(0.0, running=1, starting=1)).needed == 0
+    assert raw(seen(0.0, target=0)).needed == 0
+
+
 def test_idle_is_nothing_and_something_open_is_one() -> None:
     assert raw(seen(0.0)).needed == 0
     assert raw(seen(0.0)).reason.code is Code.IDLE

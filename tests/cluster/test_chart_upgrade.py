@@ -80,7 +80,7 @@ def test_gateways_roll_without_being_fewer(space: Space) -> None:
     """A new pod is ready before an old one ends."""
     release, two = Release(space), {"gateway": {**PLAYED["gateway"], "autoscaling": {"enabled": False}, "replicas": 2}}
     release.install(values={**PLAYED, **two})
-    wait = ("rollout", "status", "deployment/parlance-gateway", "--timeout=60s")
+    wait = ("rollout", "status", "deployment/parlance-gateway", "--timeout=150s")
     space.kubectl(*wait)
     strategy = release.live()["Deployment/parlance-gateway"]["spec"]["strategy"]["rollingUpdate"]
     assert strategy == {"maxSurge": 1, "maxUnavailable": 0}
